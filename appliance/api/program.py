@@ -1,0 +1,100 @@
+"""The API program: take the port, drop privileges, serve."""
+
+import errno
+import socket
+import sys
+from pathlib import Path
+
+import psycopg
+
+from appliance.errors import SettingsError
+from appliance.identities import Identity, become
+from appliance.log import write_line
+from appliance.migrations import guard
+from appliance.migrations.guard import SchemaGate
+from appliance.migrations.tracks import load_tracks
+from appliance.postgres import config
+from appliance.postgres.connect import connect, unreachable
+from appliance.postgres.transact import Database
+from appliance.resources import Resources, detect
+from appliance.settings import Settings
+from appliance.storage import Storage
+
+PROGRAM = "api"
+
+_BACKLOG = 2048
+# Under the proxy's 30 s, so that a slow statement gets an answer of ours.
+_STATEMENT_TIMEOUT_S = 25.0
+_SMALL_MIB = 512
+_WORKER_MIB = 192
+
+
+def run(settings: Settings, storage: Storage, identity: Identity) -> None:
+    """Serve until SIGTERM. Requests wait for the database; health answers at once."""
+    listener = listen(settings.port)
+    become(identity, Path(sys.prefix), Path(sys.base_prefix), Path(__file__), storage.run)
+
+    # After the privileges are gone, and only where it is needed: this is most of the memory.
+    from appliance.api import app, server
+
+    workers, threads = concurrency(settings, detect(settings.num_cpus))
+    tracks = load_tracks(settings.client_migrations_dir)
+    database = open_database(settings, storage)
+    gate = SchemaGate(database, tracks, skip=settings.skip_schema_check)
+    server.serve(
+        lambda: app.create_app(settings, storage, database, gate),
+        listener.fileno(),
+        workers=workers,
+        threads=threads,
+    )
+
+
+def check_schema(settings: Settings, storage: Storage) -> None:
+    """The boot guard of the API alone: raise SchemaError if the engine track is behind."""
+    tracks = load_tracks(settings.client_migrations_dir)
+    try:
+        with connect(storage, config.API_ROLE, program=PROGRAM) as connection:
+            state = guard.read_schema_state(connection, tracks)
+    except psycopg.OperationalError as error:
+        raise unreachable(storage, error) from error
+    if settings.skip_schema_check:
+        write_line(PROGRAM, "SKIP_SCHEMA_CHECK=true: the schema was not checked")
+    else:
+        guard.check(state)
+
+
+def open_database(settings: Settings, storage: Storage) -> Database:
+    """The API's database: the ordinary role, through the socket of whoever owns the cluster."""
+    return Database(
+        lambda: connect(
+            storage, config.API_ROLE, program=PROGRAM, statement_timeout_s=_STATEMENT_TIMEOUT_S
+        ),
+        settings.hold_seconds,
+    )
+
+
+def concurrency(settings: Settings, resources: Resources) -> tuple[int, int]:
+    """Worker processes and threads in each, as memory and CPUs allow unless they are set."""
+    affordable = max(1, resources.memory_mib // _WORKER_MIB - 1)
+    workers = settings.web_workers or min(resources.cpus, affordable, 8)
+    threads = settings.web_threads or (4 if resources.memory_mib < _SMALL_MIB else 8)
+    return workers, threads
+
+
+def listen(port: int) -> socket.socket:
+    """Open the port on every address; raises SettingsError if that is not possible."""
+    dual = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if dual else socket.AF_INET
+    try:
+        return socket.create_server(
+            ("", port), family=family, backlog=_BACKLOG, dualstack_ipv6=dual
+        )
+    except OSError as error:
+        reasons = {
+            errno.EADDRINUSE: f"Port {port} is taken by another program.",
+            errno.EACCES: f"Port {port} may be opened by root only.",
+        }
+        raise SettingsError(
+            reasons.get(error.errno or 0, f"Port {port} cannot be opened: {error.strerror}."),
+            "Choose another one with PORT.",
+        ) from error

@@ -1,0 +1,1 @@
+"""Double entry bookkeeping: accounts, transactions that balance, and the proof that they do."""

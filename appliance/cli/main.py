@@ -1,0 +1,85 @@
+"""The entry point: finds the command, and turns errors into words and exit codes."""
+
+import importlib
+import json
+import sys
+from typing import Any
+
+import click
+
+from appliance import __version__
+from appliance.errors import ApplianceError, ExitCode
+
+# Loaded when they are called: `appliance up` must not carry what it does not run.
+_COMMANDS = {
+    "up": "run",
+    "api": "run",
+    "migrate": "run",
+    "status": "status",
+    "doctor": "doctor",
+    "env": "env",
+    "gen-secret": "env",
+    "psql": "psql",
+    "keys": "keys",
+}
+
+_EPILOG = """
+\b
+Exit codes:
+  0  all is well
+  1  something failed
+  2  the command was called wrongly
+  3  a setting in the environment cannot be used
+  4  the storage or the cluster in it cannot be used
+  5  a migration failed, or the schema is behind
+  6  the database cannot be reached
+"""
+
+
+class _Lazy(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"appliance.cli.{_COMMANDS[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        return command
+
+
+@click.group(cls=_Lazy, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="appliance %(version)s")
+def cli() -> None:
+    """Run a web application and its Postgres 16 together.
+
+    Settings come from the environment: see `appliance env`.
+    """
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    try:
+        result = cli.main(arguments, prog_name="appliance", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.USAGE
+    except click.Abort:
+        return ExitCode.FAILURE
+    except ApplianceError as error:
+        click.echo(f"appliance: {error.message}", err=True)
+        if error.hint:
+            click.echo(f"  {error.hint}", err=True)
+        return error.exit_code
+    except BrokenPipeError:
+        return ExitCode.FAILURE
+    return int(result or 0)
+
+
+def print_json(document: Any) -> None:
+    """Print a document for programs."""
+    click.echo(json.dumps(document, indent=2, default=str))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

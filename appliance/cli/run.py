@@ -1,0 +1,64 @@
+"""The run modes: everything, the API alone, the migrations alone."""
+
+import secrets
+import sys
+from dataclasses import replace
+
+import click
+
+from appliance import identities
+from appliance import settings as environment
+from appliance.log import write_line
+from appliance.storage import Storage
+
+
+@click.command()
+def up() -> int:
+    """Run everything: Postgres, the API and the steward, until SIGTERM or Ctrl-C."""
+    from appliance import generated_secrets, supervision
+    from appliance.postgres import ownership
+    from appliance.process import keep_log_descriptor
+
+    loaded = environment.load()
+    for warning in loaded.warnings:
+        write_line("settings", f"warning: {warning}")
+    storage = Storage(loaded.settings.storage_dir)
+    storage.prepare(identities.detect())
+    if not loaded.settings.allow_broken_flock:
+        ownership.check_locks_exclude(storage)
+    settings = generated_secrets.complete(loaded.settings, storage)
+    environment.export(replace(settings, appliance_instance=secrets.token_hex(6)))
+    environment.set_variable("APPLIANCE_PYTHON", sys.executable)
+    keep_log_descriptor()
+    return supervision.run()
+
+
+@click.command()
+def api() -> None:
+    """Run the API alone, on a database that another process runs on the same storage.
+
+    Refuses to start if the schema is behind this version (see SKIP_SCHEMA_CHECK).
+    """
+    from appliance.api import program
+
+    settings = environment.load().settings
+    storage = Storage(settings.storage_dir)
+    program.check_schema(settings, storage)
+    program.run(settings, storage, identities.detect().api)
+
+
+@click.command()
+@click.option(
+    "--adopt",
+    type=click.Choice(["engine", "client"]),
+    help="Write this track's files into a new ledger without running them.",
+)
+def migrate(adopt: str | None) -> None:
+    """Apply pending migrations by hand, and end. `appliance up` does it by itself."""
+    from appliance import steward
+    from appliance.cli import context
+
+    settings, storage = context.load()
+    context.open_connection(storage, "appliance").close()
+    count = steward.migrate(settings, storage, adopt=adopt)
+    click.echo(f"{count} migrations applied." if count else "Nothing to do: the schema is in sync.")

@@ -1,0 +1,39 @@
+"""Files that must survive: temp file, fsync, rename, fsync of the directory."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+def write_atomically(path: Path, content: str, mode: int = 0o644) -> None:
+    """Replace `path` with `content` so that a crash leaves either the old file or the new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        os.fchmod(descriptor, mode)
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+    temporary.replace(path)
+    fsync_directory(path.parent)
+
+
+def write_json(path: Path, document: dict[str, Any], mode: int = 0o644) -> None:
+    """Replace `path` with a JSON document; the document carries its own `format` version."""
+    write_atomically(path, json.dumps(document, indent=2) + "\n", mode)
+
+
+def fsync_directory(path: Path) -> None:
+    """Make renames in this directory durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def rename_durably(source: Path, target: Path) -> None:
+    """Rename within one file system; after the return it survives a crash."""
+    source.rename(target)
+    fsync_directory(target.parent)

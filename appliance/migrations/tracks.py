@@ -1,0 +1,77 @@
+"""The files of a track: numbered, in order, each with a checksum."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.errors import SchemaError
+
+ENGINE_FOLDER = Path(__file__).parent / "sql" / "engine"
+NO_TRANSACTION = "-- appliance: no-transaction"
+
+_FILE_NAME = re.compile(r"(?P<number>\d{4})_(?P<title>[a-z0-9][a-z0-9_-]*)\.sql")
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One file. `checksum` is the SHA-256 of its bytes, in hexadecimal."""
+
+    number: int
+    name: str
+    sql: str
+    checksum: str
+
+    @property
+    def transactional(self) -> bool:
+        """Whether it runs inside a transaction; a first-line comment says when it must not."""
+        return not self.sql.startswith(NO_TRANSACTION)
+
+
+@dataclass(frozen=True)
+class Track:
+    """An ordered set of migrations: `engine` is ours, `client` belongs to the app."""
+
+    name: str
+    migrations: tuple[Migration, ...]
+
+    @property
+    def required(self) -> int:
+        """The number of the last migration, 0 if there are none."""
+        return self.migrations[-1].number if self.migrations else 0
+
+
+def load_tracks(client_folder: Path | None) -> tuple[Track, Track]:
+    """Read both tracks, engine first; raises SchemaError for a file that breaks the rules."""
+    client = read_migrations(client_folder) if client_folder else ()
+    return Track("engine", read_migrations(ENGINE_FOLDER)), Track("client", client)
+
+
+def read_migrations(folder: Path) -> tuple[Migration, ...]:
+    """Read the .sql files of a folder; the numbers must run 1, 2, 3 without a gap."""
+    migrations = tuple(_read(path) for path in sorted(folder.glob("*.sql")))
+    for expected, migration in enumerate(migrations, start=1):
+        if migration.number != expected:
+            raise SchemaError(
+                f"Migration number {expected:04d} is missing in {folder}: the next file is "
+                f"{migration.name}.",
+                "The numbers must run 0001, 0002, 0003 without a gap and without a repeat.",
+            )
+    return migrations
+
+
+def _read(path: Path) -> Migration:
+    match = _FILE_NAME.fullmatch(path.name)
+    if match is None:
+        raise SchemaError(
+            f"The migration {path} has a name that is not understood.",
+            "Call it 0001_what_it_does.sql: four digits, then lower-case letters and digits.",
+        )
+    content = path.read_bytes()
+    try:
+        sql = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise SchemaError(
+            f"The migration {path} is not UTF-8 text.", "Save it as UTF-8."
+        ) from error
+    return Migration(int(match["number"]), path.name, sql, hashlib.sha256(content).hexdigest())

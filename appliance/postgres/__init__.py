@@ -1,0 +1,1 @@
+"""Postgres: its files, who owns it, and how to work with it."""

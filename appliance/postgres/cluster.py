@@ -1,0 +1,177 @@
+"""The cluster on disk: made whole or not at all, and looked at before it is started.
+
+Every function here that writes must be called while holding the ownership lock.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+from appliance.errors import ApplianceError, StorageError
+from appliance.files import fsync_directory, rename_durably, write_atomically
+from appliance.identities import Identities, Identity, become
+from appliance.postgres import binaries, config
+from appliance.process import run
+from appliance.resources import MEBIBYTE, Resources
+from appliance.storage import Storage, mebibytes
+
+FREE_BYTES_TO_START = 32 * MEBIBYTE
+FREE_BYTES_TO_CREATE = 128 * MEBIBYTE
+ALLOWED_MODES = (0o700, 0o750)
+
+_CONTROL_WARNING = "WARNING:"
+
+
+def prepare(storage: Storage, identities: Identities, resources: Resources) -> bool:
+    """Make the cluster ready to start; returns True if it was made just now.
+
+    Raises StorageError, with the data untouched, if what is there must not be started.
+    """
+    shutil.rmtree(storage.pgdata_new, ignore_errors=True)
+    created = not _holds_something(storage.pgdata)
+    if created:
+        create(storage, identities, resources)
+    else:
+        check(storage, identities.database)
+        write_configuration(storage.pgdata, storage, identities, resources)
+    return created
+
+
+def create(storage: Storage, identities: Identities, resources: Resources) -> None:
+    """Initialise a cluster beside its place, then rename it there.
+
+    Byte order collation: no upgrade of the C library can ever invalidate an index.
+    """
+    _check_free(storage, FREE_BYTES_TO_CREATE, "to make the database")
+    user, fresh = identities.database, storage.pgdata_new
+    fresh.mkdir(mode=0o700)
+    _give_to(fresh, user)
+    options = (
+        f"--username={config.SUPERUSER} --auth=peer --data-checksums --encoding=UTF8 "
+        "--locale=C.UTF-8 --lc-collate=C --no-instructions"
+    )
+    initdb = binaries.program("initdb")
+    try:
+        run(
+            [initdb, f"--pgdata={fresh}", *options.split()],
+            prepare=lambda: become(user, fresh, initdb),
+        )
+        write_configuration(fresh, storage, identities, resources)
+    except (ApplianceError, OSError) as error:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise StorageError(
+            f"The database could not be made in {storage.root}: {error}",
+            "Nothing was kept of it; look at the disk and its permissions.",
+        ) from error
+    if storage.pgdata.exists():
+        storage.pgdata.rmdir()
+    rename_durably(fresh, storage.pgdata)
+
+
+def check(storage: Storage, user: Identity) -> None:
+    """Refuse a cluster that must not be started, in words; nothing is changed."""
+    _check_version(storage.pgdata)
+    _check_owner(storage.pgdata, user)
+    _check_control(storage.pgdata)
+    _check_free(storage, FREE_BYTES_TO_START, "to start the database")
+
+
+def remove_stale_files(storage: Storage) -> None:
+    """Remove what a dead Postgres left: its pid file and its socket.
+
+    The process numbers in them mean nothing: another container has other numbers, and here the
+    number may be alive again. Holding the lock proves that no process of that Postgres lives.
+    """
+    stale = [storage.pgdata / "postmaster.pid", storage.socket]
+    for path in (*stale, storage.socket.with_name(f"{storage.socket.name}.lock")):
+        path.unlink(missing_ok=True)
+
+
+def write_configuration(
+    pgdata: Path, storage: Storage, identities: Identities, resources: Resources
+) -> None:
+    """Write the configuration files where they differ from what this container wants."""
+    wanted = {
+        "postgresql.conf": config.postgresql_conf(resources, storage.run),
+        "pg_hba.conf": config.HBA,
+        "pg_ident.conf": config.ident_conf(identities.database.name, identities.api.name),
+    }
+    for name, content in wanted.items():
+        path = pgdata / name
+        if not path.exists() or path.read_text(encoding="utf-8") != content:
+            write_atomically(path, content, mode=0o600)
+            _give_to(path, identities.database)
+    fsync_directory(pgdata)
+
+
+def _holds_something(pgdata: Path) -> bool:
+    try:
+        return any(pgdata.iterdir())
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StorageError(
+            f"{pgdata} cannot be read: {error.strerror}.", "Give this user access to it."
+        ) from error
+
+
+def _check_version(pgdata: Path) -> None:
+    try:
+        version = (pgdata / "PG_VERSION").read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StorageError(
+            f"{pgdata} is not empty, but it is no Postgres cluster: PG_VERSION cannot be read.",
+            "Restore it from a backup, or move what is there out of the way.",
+        ) from error
+    if version != str(binaries.MAJOR_VERSION):
+        raise StorageError(
+            f"The cluster in {pgdata} was made by Postgres {version}; this is Postgres "
+            f"{binaries.MAJOR_VERSION}. It was left as it is.",
+            f"Dump it with Postgres {version} and load the dump here.",
+        )
+
+
+def _check_owner(pgdata: Path, user: Identity) -> None:
+    status = pgdata.stat()
+    if status.st_uid != user.uid:
+        raise StorageError(
+            f"{pgdata} belongs to user {status.st_uid}, but Postgres runs as {user.name} "
+            f"({user.uid}).",
+            f"If the data is yours: chown -R {user.uid}:{user.gid} {pgdata}",
+        )
+    mode = status.st_mode & 0o777
+    if mode not in ALLOWED_MODES:
+        raise StorageError(
+            f"{pgdata} has the permissions {mode:04o}; Postgres takes 0700 or 0750 only.",
+            f"chmod 0700 {pgdata}",
+        )
+
+
+def _check_control(pgdata: Path) -> None:
+    result = run(
+        [binaries.program("pg_controldata"), pgdata],
+        environment={"LC_ALL": "C"},
+        check=False,
+    )
+    said = (result.stderr + result.stdout).strip()
+    if result.returncode != 0 or _CONTROL_WARNING in said:
+        raise StorageError(
+            f"{pgdata}/global/pg_control is damaged ({said.splitlines()[0]}). "
+            "The cluster was not started and was left as it is.",
+            "Restore from a backup.",
+        )
+
+
+def _check_free(storage: Storage, needed: int, purpose: str) -> None:
+    free = storage.free_bytes()
+    if free < needed:
+        raise StorageError(
+            f"The disk of {storage.root} is full: {mebibytes(free)} are free, "
+            f"{mebibytes(needed)} are needed {purpose}. Nothing was changed.",
+            "Make room and start again.",
+        )
+
+
+def _give_to(path: Path, user: Identity) -> None:
+    if os.geteuid() == 0:
+        os.chown(path, user.uid, user.gid)

@@ -1,0 +1,74 @@
+"""Connections to the Postgres behind the storage's socket, whichever container runs it."""
+
+import time
+from typing import Any
+
+import psycopg
+
+from appliance.errors import DatabaseError
+from appliance.postgres import config
+from appliance.storage import Storage
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+# The server says these when it stops, has crashed, or is not up yet: try again on a new connection.
+AWAY_STATES = frozenset({"57P01", "57P02", "57P03"})
+RECONNECT_INTERVAL_S = 0.005
+
+
+def connect(
+    storage: Storage,
+    role: str,
+    *,
+    database: str = config.DATABASE,
+    program: str = "appliance",
+    statement_timeout_s: float = 0,
+) -> Connection:
+    """Open one connection in autocommit mode; raises psycopg.OperationalError at once if it fails.
+
+    `statement_timeout_s` of 0 means no limit.
+    """
+    return psycopg.connect(
+        host=str(storage.run),
+        user=role,
+        dbname=database,
+        application_name=program,
+        options=f"-c statement_timeout={round(statement_timeout_s * 1000)}",
+        connect_timeout=5,
+        autocommit=True,
+    )
+
+
+def wait_and_connect(
+    storage: Storage,
+    role: str,
+    *,
+    timeout_s: float,
+    database: str = config.DATABASE,
+    program: str = "appliance",
+) -> Connection:
+    """Open a connection as soon as Postgres takes one; raises DatabaseError after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            return connect(storage, role, database=database, program=program)
+        except psycopg.OperationalError as error:
+            if time.monotonic() >= deadline:
+                raise unreachable(storage, error) from error
+        time.sleep(RECONNECT_INTERVAL_S)
+
+
+def unreachable(storage: Storage, error: psycopg.Error) -> DatabaseError:
+    """Say in words that the database cannot be reached, and what to look at."""
+    reason = str(error).strip().splitlines()[-1] if str(error).strip() else "no answer"
+    return DatabaseError(
+        f"The database at {storage.socket} cannot be reached: {reason}",
+        "Is the appliance running on this storage? See `appliance status` and the log.",
+    )
+
+
+def is_away(error: psycopg.Error, connection: Connection) -> bool:
+    """Whether the error means that the connection, and not the statement, has failed."""
+    if connection.closed or connection.broken:
+        return True
+    return error.sqlstate in AWAY_STATES or (error.sqlstate or "").startswith("08")

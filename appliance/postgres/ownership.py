@@ -1,0 +1,122 @@
+"""One owner, by the kernel: an exclusive flock on one file under the storage.
+
+The lock is the truth; the note beside it only tells people who took it. The descriptor is
+inherited by the postmaster and by every process it starts, so the kernel releases the lock when
+the last process of that Postgres is gone, however it died.
+"""
+
+import errno
+import fcntl
+import json
+import os
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from appliance import __version__
+from appliance.errors import StorageError
+from appliance.files import write_json
+from appliance.storage import Storage
+
+_NOTE_FORMAT = 1
+_READ_WRITE = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who took the lock last. `since` is an ISO 8601 time in UTC."""
+
+    instance: str
+    hostname: str
+    pid: int
+    since: str
+    version: str
+
+
+def open_lock(storage: Storage, owner_uid: int, owner_gid: int) -> int:
+    """Open the lock file, making it if needed, and return the descriptor (not yet locked)."""
+    descriptor = os.open(storage.lock, _READ_WRITE, 0o600)
+    if os.geteuid() == 0:
+        os.fchown(descriptor, owner_uid, owner_gid)
+    return descriptor
+
+
+def try_lock(descriptor: int) -> bool:
+    """Take the lock if it is free; False if another process holds it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def wait_for_lock(descriptor: int) -> None:
+    """Wait until the lock is ours.
+
+    It blocks in the kernel instead of polling: a standby costs no CPU and wakes the moment the
+    last process of the owner is gone.
+    """
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
+def hand_to_successor(descriptor: int) -> None:
+    """Let the descriptor live on in the program that this process becomes."""
+    os.set_inheritable(descriptor, True)
+
+
+def check_locks_exclude(storage: Storage) -> None:
+    """Prove that flock works here: of two opens of one file, only one may lock it.
+
+    Raises StorageError where it does not (some desktop bind mounts, some NFS).
+    """
+    # A file of its own for each process, so that the test disturbs nobody's lock.
+    probe = storage.run / f".flock-test.{os.uname().nodename}.{os.getpid()}"
+    first, second = os.open(probe, _READ_WRITE, 0o600), os.open(probe, _READ_WRITE, 0o600)
+    try:
+        excludes = try_lock(first) and not try_lock(second)
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS):
+            raise
+        excludes = False
+    finally:
+        os.close(first)
+        os.close(second)
+        probe.unlink()
+    if not excludes:
+        raise StorageError(
+            f"File locks do not work on {storage.root}: two processes could lock the same file, "
+            "so two databases could run on one cluster and destroy it.",
+            "Use a Docker volume or a local disk. If only one container will ever use this "
+            "storage, set ALLOW_BROKEN_FLOCK=true.",
+        )
+
+
+def is_owned(storage: Storage) -> bool:
+    """Whether some process holds the lock right now. Needs read access to the lock file."""
+    try:
+        descriptor = os.open(storage.lock, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def note_owner(storage: Storage, instance: str) -> Owner:
+    """Write down that this container took the lock. Call it only while holding the lock."""
+    since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    owner = Owner(instance, os.uname().nodename, os.getpid(), since, __version__)
+    write_json(storage.owner, {"format": _NOTE_FORMAT, **asdict(owner)})
+    return owner
+
+
+def read_owner(storage: Storage) -> Owner | None:
+    """Return who took the lock last, or None if nobody has yet or the note cannot be read."""
+    try:
+        note = json.loads(storage.owner.read_text(encoding="utf-8"))
+        return Owner(**{name: note[name] for name in Owner.__dataclass_fields__})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

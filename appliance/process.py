@@ -1,0 +1,76 @@
+"""The one module that starts processes or becomes another program.
+
+>>> run(["echo", "hello"]).stdout
+'hello\\n'
+"""
+
+import os
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from appliance.errors import ApplianceError
+
+# A number above what supervisord closes in its children (minfds in supervisord.conf).
+LOG_DESCRIPTOR = 200
+
+
+def run(
+    command: Sequence[str | Path],
+    *,
+    environment: Mapping[str, str] | None = None,
+    timeout_s: float | None = None,
+    check: bool = True,
+    prepare: Callable[[], None] | None = None,
+) -> "subprocess.CompletedProcess[str]":
+    """Run a program to its end and return its output as text.
+
+    A non-zero exit raises ApplianceError with the program's last lines, unless `check` is false.
+    `prepare` runs in the child before the program, to drop privileges for example.
+    """
+    words = [str(word) for word in command]
+    result = subprocess.run(
+        words,
+        env=dict(environment) if environment is not None else None,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=timeout_s,
+        check=False,
+        preexec_fn=prepare,  # noqa: PLW1509 - only single-threaded programs of ours start others
+    )
+    if check and result.returncode != 0:
+        said = (result.stderr.strip() or result.stdout.strip()).splitlines()[-8:]
+        raise ApplianceError(
+            f"{Path(words[0]).name} failed with exit code {result.returncode}: {' / '.join(said)}"
+        )
+    return result
+
+
+def become(program: Path, arguments: Sequence[str]) -> NoReturn:
+    """Replace this process by `program`, with the environment as it is.
+
+    The absolute path is also argv[0]: Postgres finds its own files by it.
+    """
+    os.execv(program, [str(program), *arguments])
+
+
+def keep_log_descriptor() -> None:
+    """Keep a copy of standard output that the supervised programs inherit.
+
+    They then write to the container's log themselves: a line costs no detour through the
+    supervisor, and a supervisor that is busy cannot hold a program up.
+    """
+    os.dup2(1, LOG_DESCRIPTOR, inheritable=True)
+
+
+def adopt_log_descriptor() -> None:
+    """Write standard output and error to the descriptor that the supervisor kept, if it did."""
+    try:
+        os.dup2(LOG_DESCRIPTOR, 1)
+        os.dup2(LOG_DESCRIPTOR, 2)
+        os.close(LOG_DESCRIPTOR)
+    except OSError:
+        return

@@ -1,0 +1,1 @@
+"""What every HTTP API here needs; it knows nothing of the app."""

@@ -1,0 +1,119 @@
+"""API keys: `ap_<public id>_<secret>`. The public id finds the row, the secret proves the right.
+
+A secret is 32 random bytes, so its plain SHA-256 cannot be guessed: slow, salted hashes are for
+passwords, which people choose.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+
+from appliance.errors import ApplianceError, ExitCode
+from appliance.postgres.connect import Connection
+from appliance.web.problems import ProblemError
+
+NAME_LIMIT = 100
+
+_KEY = re.compile(r"ap_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
+_COLUMNS = "public_id, name, created_at, revoked_at"
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key as people may see it. `public_id` is the middle part of its text."""
+
+    public_id: str
+    name: str
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a request offers as proof."""
+
+    public_id: str
+    secret_hash: bytes
+
+
+def create(connection: Connection, name: str) -> str:
+    """Make a key and return its text, which is not kept; names are unique among live keys."""
+    if not 0 < len(name) <= NAME_LIMIT or not name.isprintable() or name != name.strip():
+        raise ApplianceError(
+            f"{name!r} cannot be the name of a key.",
+            f"Use 1 to {NAME_LIMIT} printable characters.",
+            ExitCode.USAGE,
+        )
+    public_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+    made = connection.execute(
+        "INSERT INTO appliance.api_keys (public_id, name, secret_hash) VALUES (%s, %s, %s) "
+        "ON CONFLICT (name) WHERE revoked_at IS NULL DO NOTHING RETURNING 1",
+        (public_id, name, _hash(secret)),
+    ).fetchone()
+    if made is None:
+        raise ApplianceError(
+            f"A key named {name!r} exists already.",
+            f"Choose another name, or revoke it first: appliance keys revoke {name}",
+        )
+    return f"ap_{public_id}_{secret}"
+
+
+def list_keys(connection: Connection) -> list[Key]:
+    """Every key, the oldest first, revoked ones too."""
+    rows = connection.execute(f"SELECT {_COLUMNS} FROM appliance.api_keys ORDER BY id")  # noqa: S608
+    return [Key(*row) for row in rows]
+
+
+def revoke(connection: Connection, name_or_public_id: str) -> Key:
+    """Revoke a live key, at once and for ever."""
+    row = connection.execute(
+        "UPDATE appliance.api_keys SET revoked_at = now() WHERE id = ("  # noqa: S608
+        "SELECT id FROM appliance.api_keys WHERE revoked_at IS NULL AND %(key)s IN (public_id, name) "
+        f"ORDER BY public_id = %(key)s DESC LIMIT 1) RETURNING {_COLUMNS}",
+        {"key": name_or_public_id},
+    ).fetchone()
+    if row is None:
+        raise ApplianceError(
+            f"There is no live key {name_or_public_id!r}.", "See `appliance keys list`."
+        )
+    return Key(*row)
+
+
+def read_credentials(authorization: str | None) -> Credentials:
+    """Read an Authorization header; raises 401 if it holds no key."""
+    scheme, _, text = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer":
+        raise _unauthorized("Send an API key: Authorization: Bearer ap_…", "Bearer")
+    match = _KEY.fullmatch(text.strip())
+    if match is None:
+        raise _invalid()
+    return Credentials(match[1], _hash(match[2]))
+
+
+def identify(connection: Connection, credentials: Credentials) -> int:
+    """Return the id of the key, in the caller's transaction; raises 401 if it is not live."""
+    row = connection.execute(
+        "SELECT id, secret_hash FROM appliance.api_keys "
+        "WHERE public_id = %s AND revoked_at IS NULL",
+        (credentials.public_id,),
+    ).fetchone()
+    if row is None or not hmac.compare_digest(row[1], credentials.secret_hash):
+        raise _invalid()
+    return int(row[0])
+
+
+def _hash(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode("ascii")).digest()
+
+
+def _invalid() -> ProblemError:
+    return _unauthorized(
+        "This API key is not valid, or it was revoked.", 'Bearer error="invalid_token"'
+    )
+
+
+def _unauthorized(detail: str, challenge: str) -> ProblemError:
+    return ProblemError(401, detail, headers={"WWW-Authenticate": challenge})
