@@ -53,7 +53,7 @@ class Application:
             environment |= self.mail.environment()
         return environment | self.variables
 
-    def limits(self) -> dict[str, int]:
+    def limits(self) -> dict[str, Any]:
         """The container's limits, those that are set."""
         limits = {"mem_limit": self.memory_mib * MEBIBYTE, "nano_cpus": self.cpus * 10**9}
         return {name: value for name, value in limits.items() if value}

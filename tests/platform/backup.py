@@ -5,7 +5,7 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, cast
+from typing import cast
 
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container
@@ -63,5 +63,5 @@ def paused(container: Container, needed: bool) -> Iterator[None]:
 def copy_storage(container: Container, target: tarfile.TarFile) -> None:
     """Copy /storage as Docker gives it: sockets left out, numeric owners, whole seconds."""
     chunks, _ = container.get_archive(MOUNT_TARGETS[0])
-    source = io.BufferedReader(archive.Stream(chunks), 1024 * 1024)
-    archive.copy_entries(cast("IO[bytes]", source), target, Path(MOUNT_TARGETS[0]).name)
+    source = io.BufferedReader(cast("io.RawIOBase", archive.Stream(chunks)), 1024 * 1024)
+    archive.copy_entries(source, target, Path(MOUNT_TARGETS[0]).name)

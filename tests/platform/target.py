@@ -19,6 +19,8 @@ MOST_IDLE_CONNECTIONS = 100
 class Target:
     """One container, as kamal-proxy sees it. Connections are kept for ever."""
 
+    port = PORT
+
     def __init__(self, container: Container) -> None:
         self._container = container
         self.name = (container.id or "")[:12]
@@ -63,7 +65,9 @@ class Target:
             if connection.sock and not select.select([connection.sock], [], [], 0)[0]:
                 return connection, True
             connection.close()
-        return http.client.HTTPConnection(self.address(), PORT, timeout=RESPONSE_TIMEOUT_S), False
+        return http.client.HTTPConnection(
+            self.address(), self.port, timeout=RESPONSE_TIMEOUT_S
+        ), False
 
     def give_back(self, connection: http.client.HTTPConnection) -> None:
         """Keep the connection for the next request."""
@@ -92,7 +96,7 @@ class Target:
     def _is_up(self) -> bool:
         headers = {"Host": self.name, "User-Agent": "kamal-proxy"}
         try:
-            url = f"http://{self.address()}:{PORT}/up"
+            url = f"http://{self.address()}:{self.port}/up"
             return requests.get(url, headers=headers, timeout=CHECK_TIMEOUT_S).ok
         except (OSError, requests.RequestException):
             return False

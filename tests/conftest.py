@@ -1,0 +1,38 @@
+"""Fixtures that every test may use."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness.appliance import Appliance, kill_all
+
+
+@pytest.fixture
+def storage_folder() -> Iterator[Path]:
+    """A short path for a storage (a socket's path is limited), which every user may enter."""
+    folder = Path(tempfile.mkdtemp(prefix="ap-", dir="/tmp"))
+    folder.chmod(0o755)
+    yield folder / "s"
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def make_appliance(storage_folder: Path) -> Iterator[Callable[..., Appliance]]:
+    """Make appliances on this test's one storage (or another); all are killed at the end."""
+    made: list[Appliance] = []
+
+    def make(storage: Path | None = None, **variables: str) -> Appliance:
+        made.append(Appliance(storage or storage_folder, **variables))
+        return made[-1]
+
+    yield make
+    kill_all(made)
+
+
+@pytest.fixture
+def appliance(make_appliance: Callable[..., Appliance]) -> Appliance:
+    """One appliance that is up."""
+    return make_appliance().start().wait_until_up()

@@ -1,0 +1,1 @@
+"""What the tests share: real appliances as processes, looked at and broken from outside."""

@@ -1,0 +1,181 @@
+"""A real appliance as a process of this machine: `appliance up` with a storage and a port.
+
+Two of them on one storage behave like two containers on one volume.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import requests
+
+from appliance.storage import Storage
+from tests.harness import processes
+from tests.harness.processes import Process
+from tests.harness.waiting import wait_until
+
+COMMAND = Path(sys.executable).with_name("appliance")
+
+_OURS = ("PORT", "STORAGE_DIR", "SECRET_KEY_BASE", "SKIP_SCHEMA_CHECK", "CLIENT_MIGRATIONS_DIR")
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Appliance:
+    """One running `appliance up`. Everything it prints is kept in `lines`."""
+
+    def __init__(self, storage: Path, **variables: str) -> None:
+        self.storage = Storage(storage)
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.variables = variables
+        self.lines: list[str] = []
+        self._process: subprocess.Popen[str] | None = None
+        self._key: str | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """This process' environment without our settings, then what the test wants."""
+        inherited = {name: value for name, value in os.environ.items() if name not in _OURS}
+        where = {"PORT": str(self.port), "STORAGE_DIR": str(self.storage.root)}
+        return {**inherited, **where, **self.variables}
+
+    @property
+    def process(self) -> "subprocess.Popen[str]":
+        """The supervisor's process."""
+        assert self._process is not None, "not started"
+        return self._process
+
+    @property
+    def log(self) -> str:
+        """Everything printed so far."""
+        return "\n".join(self.lines)
+
+    def start(self) -> "Appliance":
+        """Start it and return at once."""
+        self._process = subprocess.Popen(
+            [COMMAND, "up"],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        threading.Thread(target=self._collect, args=(self._process,), daemon=True).start()
+        return self
+
+    def wait_until_up(self, timeout_s: float = 60.0) -> "Appliance":
+        """Wait for 200 on /up; fails at once, with the log, if the process ends instead."""
+
+        def up() -> bool:
+            assert self.process.poll() is None, f"it ended:\n{self.log}"
+            return self.status("/up") == 200
+
+        try:
+            wait_until(up, "200 on /up", timeout_s)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.log}") from error
+        return self
+
+    def status(self, path: str) -> int:
+        """The status of a GET, 0 if there is no answer."""
+        try:
+            return requests.get(self.url + path, timeout=10).status_code
+        except requests.RequestException:
+            return 0
+
+    def stop(self, timeout_s: float = 15.0) -> int:
+        """SIGTERM, then wait for the end; returns the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.wait(timeout_s)
+
+    def wait(self, timeout_s: float = 30.0) -> int:
+        """Wait for it to end by itself; returns the exit code."""
+        try:
+            return self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise AssertionError(f"still running after {timeout_s} s:\n{self.log}") from error
+
+    def kill_everything(self) -> None:
+        """SIGKILL the supervisor and all below it, as `docker rm -f` does."""
+        if self._process is None:
+            return
+        # The supervisor first: it must not start again what dies.
+        doomed = [self._process.pid, *(p.pid for p in processes.descendants(self._process.pid))]
+        for pid in doomed:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        self._process.wait(10)
+        for pid in doomed[1:]:
+            wait_until(lambda pid=pid: not processes.alive(pid), f"end of {pid}")
+
+    def programs(self) -> dict[str, Process]:
+        """The supervised programs by name, as they are now."""
+        found = {}
+        for process in processes.descendants(self.process.pid):
+            if process.parent == self.process.pid and process.state != "Z":
+                name = process.command.rpartition("appliance.programs ")[2]
+                found["postgres" if "/postgres -D" in process.command else name] = process
+        return found
+
+    def postmaster(self) -> Process | None:
+        """This appliance's own postmaster, None while it is a standby."""
+        program = self.programs().get("postgres")
+        return program if program and "/postgres -D" in program.command else None
+
+    def connect(self, role: str = "appliance", database: str = "appliance") -> Any:
+        """A direct connection to the storage's database."""
+        return psycopg.connect(
+            host=str(self.storage.run), user=role, dbname=database, autocommit=True
+        )
+
+    def run(self, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
+        """Run an `appliance` command with this appliance's environment."""
+        return subprocess.run(
+            [COMMAND, *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=check,
+            timeout=60,
+        )
+
+    def key(self) -> str:
+        """An API key, made once with the command."""
+        if self._key is None:
+            self._key = self.run("keys", "create", "tests").stdout.splitlines()[-1]
+        return self._key
+
+    def call(self, method: str, path: str, **arguments: Any) -> requests.Response:
+        """An authenticated request."""
+        headers = {"Authorization": f"Bearer {self.key()}", **arguments.pop("headers", {})}
+        return requests.request(
+            method, self.url + path, headers=headers, timeout=60, **arguments
+        )
+
+    def _collect(self, process: "subprocess.Popen[str]") -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            self.lines.append(line.rstrip("\n"))
+
+
+def kill_all(appliances: Sequence[Appliance]) -> None:
+    """End every appliance that a test left running."""
+    for appliance in appliances:
+        appliance.kill_everything()

@@ -1,0 +1,74 @@
+"""Looking at processes through /proc, as root or as the user that owns them."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process: its number, its parent's, its state letter and its command line."""
+
+    pid: int
+    parent: int
+    state: str
+    command: str
+
+    @property
+    def uid(self) -> int:
+        """The effective user it runs as."""
+        return Path(f"/proc/{self.pid}").stat().st_uid
+
+
+def read(pid: int) -> Process | None:
+    """Return a process, or None if it is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    after_name = stat.rpartition(")")[2].split()
+    return Process(pid, int(after_name[1]), after_name[0], command)
+
+
+def everyone() -> list[Process]:
+    """Every process of this machine."""
+    found = (read(int(name)) for name in os.listdir("/proc") if name.isdigit())
+    return [process for process in found if process]
+
+
+def descendants(pid: int) -> list[Process]:
+    """Every process below one, children first."""
+    by_parent: dict[int, list[Process]] = {}
+    for process in everyone():
+        by_parent.setdefault(process.parent, []).append(process)
+    found, queue = [], [pid]
+    while queue:
+        children = by_parent.get(queue.pop(0), [])
+        found += children
+        queue += [child.pid for child in children]
+    return found
+
+
+def alive(pid: int) -> bool:
+    """Whether it runs; a zombie does not."""
+    process = read(pid)
+    return process is not None and process.state != "Z"
+
+
+def postmasters(pgdata: Path) -> list[Process]:
+    """The postmasters on one cluster, whoever started them: `postgres -D PGDATA`, not children."""
+    wanted = f"-D {pgdata}"
+    return [p for p in everyone() if p.command.endswith(wanted) and "/postgres " in p.command]
+
+
+def postgres_processes(pgdata: Path) -> list[Process]:
+    """Every process whose working directory is the cluster: postmasters, backends, workers."""
+    found = []
+    for process in everyone():
+        try:
+            if Path(f"/proc/{process.pid}/cwd").readlink() == pgdata:
+                found.append(process)
+        except (FileNotFoundError, PermissionError, ProcessLookupError):
+            continue
+    return found

@@ -1,0 +1,19 @@
+"""Waiting for facts, never for time."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def wait_until(fact: Callable[[], T], what: str, timeout_s: float = 30.0) -> T:
+    """Return the first true value of `fact`; fails with `what` after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        value = fact()
+        if value:
+            return value
+        if time.monotonic() >= deadline:
+            raise AssertionError(f"not within {timeout_s} s: {what}")
+        time.sleep(0.01)
