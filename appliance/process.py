@@ -49,6 +49,11 @@ def run(
     return result
 
 
+def call(command: Sequence[str]) -> int:
+    """Run a program that writes to our log; return its exit code, negative if a signal ended it."""
+    return subprocess.run(list(command), stdin=subprocess.DEVNULL, check=False).returncode
+
+
 def become(program: Path, arguments: Sequence[str]) -> NoReturn:
     """Replace this process by `program`, with the environment as it is.
 

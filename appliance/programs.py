@@ -1,9 +1,10 @@
-"""What supervisord starts: `python -m appliance.programs postgres|steward|api`.
+"""What runs inside: `python -m appliance.programs postgres|steward|api`, and the steward's tasks.
 
 Each imports only what it needs: memory is counted in megabytes here.
 """
 
 import sys
+from collections.abc import Callable
 
 from appliance import identities, settings
 from appliance.errors import ApplianceError
@@ -18,11 +19,10 @@ def main(name: str) -> int:
     """Run one program; returns only when it ends, with its exit code."""
     adopt_log_descriptor()
     try:
-        _PROGRAMS[name](settings.load().settings)
+        return _PROGRAMS[name](settings.load().settings) or 0
     except ApplianceError as error:
         write_line(name, str(error))
         return error.exit_code
-    return 0
 
 
 def _postgres(configured: Settings) -> None:
@@ -37,10 +37,22 @@ def _postgres(configured: Settings) -> None:
     )
 
 
-def _steward(configured: Settings) -> None:
+def _steward(configured: Settings) -> int:
     from appliance import steward
 
-    steward.run(configured, Storage(configured.storage_dir), identities.detect().database)
+    return steward.run(configured.port, identities.detect().database)
+
+
+def _migrate(configured: Settings) -> None:
+    from appliance import upkeep
+
+    upkeep.migrate(configured, Storage(configured.storage_dir))
+
+
+def _prune(configured: Settings) -> None:
+    from appliance import upkeep
+
+    upkeep.prune(Storage(configured.storage_dir))
 
 
 def _api(configured: Settings) -> None:
@@ -49,7 +61,13 @@ def _api(configured: Settings) -> None:
     program.run(configured, Storage(configured.storage_dir), identities.detect().api)
 
 
-_PROGRAMS = {"postgres": _postgres, "steward": _steward, "api": _api}
+_PROGRAMS: dict[str, Callable[[Settings], int | None]] = {
+    "postgres": _postgres,
+    "steward": _steward,
+    "api": _api,
+    "migrate": _migrate,
+    "prune": _prune,
+}
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1]))

@@ -2,11 +2,15 @@
 
 import os
 import signal
+import sys
 import time
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+# supervisord's XML-RPC client would load it; nothing here speaks TLS, and it weighs 5 MB.
+sys.modules.setdefault("ssl", None)  # type: ignore[arg-type]
 
 from supervisor import events
 from supervisor.medusa import asyncore_25 as asyncore

@@ -113,7 +113,9 @@ def _refusal(new: NewTransaction, currencies: list[str | None]) -> ProblemError:
         if currency is None
     ]
     if unknown:
-        return unprocessable("A posting names an unknown account.", *unknown, kind="unknown-account")
+        return unprocessable(
+            "A posting names an unknown account.", *unknown, kind="unknown-account"
+        )
     fault = Fault(pointer="/postings", message="The amounts of each currency must sum to zero.")
     return unprocessable("The postings do not balance.", fault, kind="unbalanced-transaction")
 

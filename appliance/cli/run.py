@@ -55,10 +55,10 @@ def api() -> None:
 )
 def migrate(adopt: str | None) -> None:
     """Apply pending migrations by hand, and end. `appliance up` does it by itself."""
-    from appliance import steward
+    from appliance import upkeep
     from appliance.cli import context
 
     settings, storage = context.load()
     context.open_connection(storage, "appliance").close()
-    count = steward.migrate(settings, storage, adopt=adopt)
+    count = upkeep.migrate(settings, storage, adopt=adopt)
     click.echo(f"{count} migrations applied." if count else "Nothing to do: the schema is in sync.")

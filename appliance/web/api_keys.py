@@ -71,7 +71,8 @@ def revoke(connection: Connection, name_or_public_id: str) -> Key:
     """Revoke a live key, at once and for ever."""
     row = connection.execute(
         "UPDATE appliance.api_keys SET revoked_at = now() WHERE id = ("  # noqa: S608
-        "SELECT id FROM appliance.api_keys WHERE revoked_at IS NULL AND %(key)s IN (public_id, name) "
+        "SELECT id FROM appliance.api_keys "
+        "WHERE revoked_at IS NULL AND %(key)s IN (public_id, name) "
         f"ORDER BY public_id = %(key)s DESC LIMIT 1) RETURNING {_COLUMNS}",
         {"key": name_or_public_id},
     ).fetchone()

@@ -15,6 +15,7 @@ def client_ip(peer: str, forwarded_for: str | None, hops: int | None) -> str:
     >>> client_ip("10.0.0.2", "6.6.6.6, 203.0.113.9", None)
     '203.0.113.9'
     """
+    peer = _normal(peer) or peer
     if not forwarded_for:
         return peer
     trusted = (1 if _is_private(peer) else 0) if hops is None else hops

@@ -66,7 +66,8 @@ def once(
 def prune(connection: Connection, older_than_days: int) -> int:
     """Forget answers older than this and return how many. Needs the role that owns the table."""
     return connection.execute(
-        "DELETE FROM appliance.idempotency_keys WHERE created_at < now() - make_interval(days => %s)",
+        "DELETE FROM appliance.idempotency_keys "
+        "WHERE created_at < now() - make_interval(days => %s)",
         (older_than_days,),
     ).rowcount
 

@@ -7,10 +7,11 @@ from http import HTTPStatus
 from typing import Any
 
 import falcon
+import psycopg
 from pydantic import BaseModel, Field
 
-from appliance.log import write_block
-from appliance.postgres.transact import DatabaseUnavailable
+from appliance.log import write_block, write_line
+from appliance.postgres.transact import NOTHING_CHANGED, DatabaseUnavailable
 
 MEDIA_TYPE = "application/problem+json"
 PROGRAM = "api"
@@ -80,6 +81,7 @@ def install(app: "falcon.App[Any, Any]") -> None:
     """Make every error of `app` a problem, whoever raised it."""
     app.add_error_handler(Exception, _answer_unexpected)
     app.add_error_handler(falcon.HTTPError, _answer_falcon_error)
+    app.add_error_handler(psycopg.OperationalError, _answer_overload)
     app.add_error_handler(DatabaseUnavailable, _answer_unavailable)
     app.add_error_handler(ProblemError, _answer_problem)
 
@@ -105,6 +107,16 @@ def _answer_unavailable(
         headers={"Retry-After": str(error.retry_after_s)},
     )
     _answer_problem(req, resp, problem, params)
+
+
+def _answer_overload(
+    req: falcon.Request, resp: falcon.Response, error: psycopg.OperationalError, params: Any
+) -> None:
+    """The database answers, but cannot do it now: the disk is full, a statement took too long."""
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    write_line(PROGRAM, f"the database refused request id={req.context.request_id}: {reason}")
+    unavailable = DatabaseUnavailable(NOTHING_CHANGED)
+    _answer_unavailable(req, resp, unavailable, params)
 
 
 def _answer_falcon_error(

@@ -165,9 +165,7 @@ class Appliance:
     def call(self, method: str, path: str, **arguments: Any) -> requests.Response:
         """An authenticated request."""
         headers = {"Authorization": f"Bearer {self.key()}", **arguments.pop("headers", {})}
-        return requests.request(
-            method, self.url + path, headers=headers, timeout=60, **arguments
-        )
+        return requests.request(method, self.url + path, headers=headers, timeout=60, **arguments)
 
     def _collect(self, process: "subprocess.Popen[str]") -> None:
         assert process.stdout is not None

@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import threading
 import uuid
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -79,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(ConnectionError):
             super().handle_one_request()
 
-    def log_message(self, *args: Any) -> None:  # type: ignore[override]
+    def log_message(self, *args: Any) -> None:
         """Say nothing."""
 
     def do_GET(self) -> None:
@@ -130,7 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
         kept = {
             name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP
         }
-        given = self.headers if self.server.proxy.forward_headers else {}
+        given: Mapping[str, str] = self.headers if self.server.proxy.forward_headers else {}
         client, host = str(self.client_address[0]), self.headers.get("Host", "")
         earlier = given.get("X-Forwarded-For")
         forwarded = {

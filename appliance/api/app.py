@@ -1,0 +1,59 @@
+"""The WSGI app, wired on one screen."""
+
+from typing import Any
+
+import falcon
+
+from appliance import __version__
+from appliance.api import health
+from appliance.books.routes import ROUTES
+from appliance.migrations.guard import SchemaGate
+from appliance.postgres.transact import Database
+from appliance.settings import Settings
+from appliance.storage import Storage
+from appliance.web import documents, problems, reader
+from appliance.web.operations import Resource
+from appliance.web.problems import ProblemError
+from appliance.web.request_log import RequestLog
+
+DESCRIPTION = (
+    "Double entry bookkeeping. Money is always a decimal string; debits are positive, credits "
+    "negative. Errors are problem documents (RFC 9457) with the request's id."
+)
+
+
+def create_app(
+    settings: Settings, storage: Storage, database: Database, gate: SchemaGate
+) -> "falcon.App[Any, Any]":
+    """Make the app. It opens no connection before its first request."""
+    layers: list[Any] = [RequestLog(settings.trust_proxy_hops), _Gatekeeper(gate)]
+    app: falcon.App[Any, Any] = falcon.App(middleware=layers)
+    problems.install(app)
+    for path, resource in health.resources(settings, storage, database, gate).items():
+        app.add_route(path, resource)
+    for route in ROUTES:
+        app.add_route(route.path, Resource(route, database, settings.max_body_bytes))
+    reader.install(app, document())
+    return app
+
+
+def document() -> dict[str, Any]:
+    """The OpenAPI document of everything above."""
+    paths = [*health.ENDPOINTS, *((route.path, route.operations) for route in ROUTES)]
+    return documents.build("Appliance", __version__, DESCRIPTION, paths)
+
+
+class _Gatekeeper:
+    """Middleware: nothing but health is served until the schema is what this version needs."""
+
+    def __init__(self, gate: SchemaGate) -> None:
+        self._gate = gate
+
+    def process_request(self, req: falcon.Request, _resp: falcon.Response) -> None:
+        if req.path not in health.PATHS and not self._gate.open():
+            raise ProblemError(
+                503,
+                "The database's schema is being brought up to date.",
+                kind="schema-behind",
+                headers={"Retry-After": "1"},
+            )

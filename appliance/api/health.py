@@ -1,0 +1,205 @@
+"""Is it running (/health), would a request be served now (/up), and if not, why (/ready)."""
+
+import os
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import falcon
+from pydantic import BaseModel
+
+from appliance.api import probes
+from appliance.api.probes import Finding, Probe
+from appliance.migrations.guard import SchemaGate, TrackState
+from appliance.postgres.connect import Connection
+from appliance.postgres.ownership import read_owner
+from appliance.postgres.transact import Database
+from appliance.settings import Settings
+from appliance.storage import Storage
+from appliance.web.operations import Endpoint
+from appliance.web.problems import ProblemError
+
+PATHS = frozenset({"/health", "/up", "/ready"})
+
+
+class Health(BaseModel):
+    """The server runs."""
+
+    status: Literal["ok"]
+    timestamp: str
+
+
+class Up(BaseModel):
+    """A request would be served now."""
+
+    status: Literal["up"]
+
+
+class Readiness(BaseModel):
+    """Every check; one that failed has `ok: false` and an `error`."""
+
+    ok: bool
+    checks: dict[str, dict[str, Any]]
+    durations_ms: dict[str, float]
+
+
+ENDPOINTS = (
+    (
+        "/health",
+        [
+            Endpoint(
+                method="GET",
+                name="getHealth",
+                summary="Does the server run? Asks nothing else",
+                tag="health",
+                answer=Health,
+                public=True,
+            )
+        ],
+    ),
+    (
+        "/up",
+        [
+            Endpoint(
+                method="GET",
+                name="getUp",
+                summary="Would a request be served now?",
+                tag="health",
+                answer=Up,
+                public=True,
+                problems={503: "A request would not be served now."},
+            )
+        ],
+    ),
+    (
+        "/ready",
+        [
+            Endpoint(
+                method="GET",
+                name="getReady",
+                summary="Every check, with its duration",
+                tag="health",
+                answer=Readiness,
+                public=True,
+                unready=Readiness,
+            )
+        ],
+    ),
+)
+
+
+def resources(
+    settings: Settings, storage: Storage, database: Database, gate: SchemaGate
+) -> dict[str, object]:
+    """The resources by path."""
+    checks = _Checks(settings, storage, database, gate)
+    ready = {
+        "database": Probe("probe-database", checks.database),
+        "migrations": Probe("probe-migrations", checks.migrations),
+        "ownership": Probe("probe-ownership", checks.ownership),
+        "storage": Probe("probe-storage", checks.storage),
+    }
+    up = Probe("probe-up", checks.up)
+    return {"/health": _Health(), "/up": _Up(up), "/ready": _Ready(ready)}
+
+
+class _Checks:
+    """The questions; each answers with facts or raises."""
+
+    def __init__(
+        self, settings: Settings, storage: Storage, database: Database, gate: SchemaGate
+    ) -> None:
+        self._instance = settings.appliance_instance
+        self._storage = storage
+        self._database = database
+        self._gate = gate
+
+    def up(self) -> dict[str, Any]:
+        self._database.read(_round_trip)
+        return {"in_sync": self._gate.open()}
+
+    def database(self) -> dict[str, Any]:
+        self._database.read(_round_trip)
+        return {"ok": True}
+
+    def migrations(self) -> dict[str, Any]:
+        state = self._gate.state()
+        facts = {"engine": _track(state.engine), "client": _track(state.client)}
+        # The gate may be open although the schema is behind: SKIP_SCHEMA_CHECK.
+        return {"ok": self._gate.open(), "message": state.message, **facts}
+
+    def ownership(self) -> dict[str, Any]:
+        owner = read_owner(self._storage)
+        if owner is None:
+            return {"ok": True, "role": "none", "owner": None}
+        role = "owner" if owner.instance == self._instance else "standby"
+        return {"ok": True, "role": role, "owner": vars(owner)}
+
+    def storage(self) -> dict[str, Any]:
+        free = self._storage.free_bytes()
+        # The API's user may write nothing here; what counts is whether the file system takes it.
+        writable = free > 0 and not os.statvfs(self._storage.root).f_flag & os.ST_RDONLY
+        return {"ok": writable, "free_bytes": free, "writable": writable}
+
+
+class _Health:
+    def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
+        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
+        _send(resp, Health(status="ok", timestamp=f"{stamp}Z"))
+
+    on_head = on_get
+
+
+class _Up:
+    def __init__(self, probe: Probe) -> None:
+        self._probe = probe
+
+    def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
+        finding = probes.run({"up": self._probe})["up"]
+        if finding.error is not None:
+            raise _down(f"The database does not answer: {finding.error}")
+        if not finding.facts["in_sync"]:
+            raise _down("The database's schema is being brought up to date.")
+        _send(resp, Up(status="up"))
+
+    on_head = on_get
+
+
+class _Ready:
+    def __init__(self, checks: dict[str, Probe]) -> None:
+        self._checks = checks
+
+    def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
+        found = probes.run(self._checks)
+        checks = {name: _report(finding) for name, finding in found.items()}
+        # No backup yet is no reason to refuse traffic.
+        checks["backup"] = {"ok": True, "last_verified": None}
+        ok = all(check["ok"] for check in checks.values())
+        durations = {name: finding.duration_ms for name, finding in found.items()}
+        resp.status = 200 if ok else 503
+        _send(resp, Readiness(ok=ok, checks=checks, durations_ms=durations))
+
+    on_head = on_get
+
+
+def _round_trip(connection: Connection) -> None:
+    connection.execute("SELECT 1").fetchone()
+
+
+def _track(state: TrackState) -> dict[str, Any]:
+    return {"applied": state.applied, "required": state.required, "pending": list(state.pending)}
+
+
+def _report(finding: Finding) -> dict[str, Any]:
+    if finding.error is not None:
+        return {"ok": False, "error": finding.error}
+    return finding.facts
+
+
+def _down(detail: str) -> ProblemError:
+    return ProblemError(503, detail, kind="not-up", headers={"Retry-After": "1"})
+
+
+def _send(resp: falcon.Response, answer: BaseModel) -> None:
+    resp.content_type = falcon.MEDIA_JSON
+    resp.cache_control = ["no-store"]
+    resp.data = answer.model_dump_json().encode()

@@ -1,0 +1,29 @@
+"""Serves the app on a free port, as the API program does; says the port on standard error."""
+
+import sys
+from pathlib import Path
+
+from appliance.api import app, program, server
+from appliance.migrations.guard import SchemaGate
+from appliance.migrations.tracks import load_tracks
+from appliance.settings import Settings
+from appliance.storage import Storage
+
+
+def main(storage: Storage) -> None:
+    settings = Settings(storage_dir=storage.root, hold_seconds=5.0)
+    listener = program.listen(0)
+    sys.stderr.write(f"port {listener.getsockname()[1]}\n")
+    sys.stderr.flush()
+    database = program.open_database(settings, storage)
+    gate = SchemaGate(database, load_tracks(None), skip=False)
+    server.serve(
+        lambda: app.create_app(settings, storage, database, gate),
+        listener.detach(),
+        workers=2,
+        threads=4,
+    )
+
+
+if __name__ == "__main__":
+    main(Storage(Path(sys.argv[1])))

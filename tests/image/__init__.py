@@ -1,0 +1,1 @@
+"""The real image in real containers, driven as the platform drives them."""

@@ -1,0 +1,41 @@
+"""The log: on standard output, one line per request, and no secret anywhere."""
+
+import re
+
+import requests
+
+from tests.harness.waiting import wait_until
+from tests.image.conftest import Deploy
+from tests.image.test_boot import MAIL
+from tests.scenarios.bookkeeper import Bookkeeper
+
+
+def test_everything_is_on_standard_output(deploy: Deploy) -> None:
+    container = deploy().container
+    assert container.logs(stdout=True, stderr=False)
+    assert container.logs(stdout=False, stderr=True) == b""
+
+
+def test_a_request_is_one_line_without_its_query(deploy: Deploy) -> None:
+    appliance = deploy()
+    headers = {"X-Request-ID": "image-test-1"}
+    requests.get(f"{appliance.url}/health?token=hidden-4711", headers=headers, timeout=5)
+    wait_until(lambda: "image-test-1" in appliance.log, "the line", 10)
+    [line] = [line for line in appliance.log.splitlines() if "image-test-1" in line]
+    assert re.search(r"GET /health 200 \S*\d", line)
+    assert "hidden-4711" not in appliance.log
+
+
+def test_no_secret_is_in_the_log_or_in_the_list_of_processes(deploy: Deploy) -> None:
+    appliance = deploy(mail=MAIL)
+    Bookkeeper(appliance).record(4, clients=1)
+    secrets = appliance.platform.volume(appliance.app).secrets
+    commands = "\n".join(process.command for process in appliance.processes())
+    for secret in (
+        secrets.secret_key_base,
+        secrets.vapid_private_key,
+        MAIL.password,
+        appliance.key(),
+    ):
+        assert secret not in appliance.log
+        assert secret not in commands

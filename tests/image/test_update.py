@@ -1,0 +1,73 @@
+"""Two containers on one volume: never two postmasters, and the survivor owns the data."""
+
+import threading
+import time
+
+from docker.errors import APIError
+from docker.models.containers import Container
+
+from tests.harness.waiting import wait_until
+from tests.image.conftest import Deploy
+from tests.image.contained import Contained, postmasters
+from tests.scenarios.bookkeeper import Bookkeeper
+
+
+class PostmasterCount:
+    """Counts the postmasters of an application, over all its containers, again and again."""
+
+    def __init__(self, appliance: Contained) -> None:
+        self.most = 0
+        self._appliance = appliance
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._count_on)
+
+    def __enter__(self) -> "PostmasterCount":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _count_on(self) -> None:
+        while not self._ended.is_set():
+            containers = self._appliance.platform.containers.of(self._appliance.app.name)
+            self.most = max(self.most, sum(running_postmasters(entry) for entry in containers))
+            time.sleep(0.02)
+
+
+def running_postmasters(container: Container) -> int:
+    """The postmasters in one container, 0 if it does not run (any more)."""
+    try:
+        return len(postmasters(container))
+    except APIError:
+        return 0
+
+
+def test_an_update_moves_the_data_and_never_runs_two_postmasters(deploy: Deploy) -> None:
+    appliance = deploy()
+    bookkeeper = Bookkeeper(appliance)
+    bookkeeper.record(20, clients=2)
+    old = appliance.container
+    with PostmasterCount(appliance) as count:
+        new = appliance.platform.update(appliance.app)
+        wait_until(lambda: running_postmasters(new) == 1, "the new container owns", 60)
+        appliance.wait_until_up()
+        assert len(bookkeeper.recorded()) == 20
+    assert count.most == 1
+    assert [entry.id for entry in appliance.platform.containers.of(appliance.app.name)] == [new.id]
+    assert new.id != old.id
+
+
+def test_a_new_container_that_never_gets_healthy_leaves_the_old_one_serving(
+    deploy: Deploy,
+) -> None:
+    appliance = deploy()
+    bookkeeper = Bookkeeper(appliance)
+    bookkeeper.record(20, clients=2)
+    containers = appliance.platform.containers
+    new = containers.create(appliance.app, appliance.platform.volume(appliance.app))
+    new.start()
+    new.remove(force=True)
+    appliance.wait_until_up()
+    assert len(bookkeeper.recorded()) == 20
