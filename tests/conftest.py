@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.appliance import Appliance, kill_all
+from tests.harness.postgres_program import PostgresProgram
 
 
 @pytest.fixture
@@ -36,3 +37,16 @@ def make_appliance(storage_folder: Path) -> Iterator[Callable[..., Appliance]]:
 def appliance(make_appliance: Callable[..., Appliance]) -> Appliance:
     """One appliance that is up."""
     return make_appliance().start().wait_until_up()
+
+
+@pytest.fixture
+def make_program(storage_folder: Path) -> Iterator[Callable[..., PostgresProgram]]:
+    """Make `postgres` programs without a supervisor on this test's one storage."""
+    made: list[PostgresProgram] = []
+
+    def make(root: Path | None = None, **variables: str) -> PostgresProgram:
+        made.append(PostgresProgram(root or storage_folder, **variables))
+        return made[-1]
+
+    yield make
+    kill_all(made)

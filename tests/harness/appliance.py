@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
 import requests
@@ -147,19 +147,21 @@ class Appliance:
 
     def run(self, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
         """Run an `appliance` command with this appliance's environment."""
-        return subprocess.run(
+        result = subprocess.run(
             [COMMAND, *arguments],
             env=self.environment,
             capture_output=True,
             text=True,
-            check=check,
+            check=False,
             timeout=60,
         )
+        assert result.returncode == 0 or not check, f"{arguments}: {result.stderr}"
+        return result
 
     def key(self) -> str:
         """An API key, made once with the command."""
         if self._key is None:
-            self._key = self.run("keys", "create", "tests").stdout.splitlines()[-1]
+            self._key = self.run("keys", "create", f"tests-{self.port}").stdout.splitlines()[-1]
         return self._key
 
     def call(self, method: str, path: str, **arguments: Any) -> requests.Response:
@@ -173,7 +175,19 @@ class Appliance:
             self.lines.append(line.rstrip("\n"))
 
 
-def kill_all(appliances: Sequence[Appliance]) -> None:
-    """End every appliance that a test left running."""
-    for appliance in appliances:
-        appliance.kill_everything()
+class Killable(Protocol):
+    """Something that works on a storage and can be killed with all that it started."""
+
+    storage: Storage
+
+    def kill_everything(self) -> None: ...
+
+
+def kill_all(running: Sequence[Killable]) -> None:
+    """End everything that a test left running."""
+    for one in running:
+        one.kill_everything()
+    # Backends that outlived a killed postmaster are nobody's children any more.
+    for pgdata in {one.storage.pgdata for one in running}:
+        for process in processes.postgres_processes(pgdata):
+            processes.kill(process.pid)

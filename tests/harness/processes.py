@@ -1,6 +1,8 @@
 """Looking at processes through /proc, as root or as the user that owns them."""
 
+import contextlib
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +50,12 @@ def descendants(pid: int) -> list[Process]:
         found += children
         queue += [child.pid for child in children]
     return found
+
+
+def kill(pid: int) -> None:
+    """SIGKILL a process that may be gone already."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def alive(pid: int) -> bool:

@@ -1,0 +1,126 @@
+"""How the text of a variable becomes a value, and how the rule is said to people."""
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from appliance.settings.secrecy import is_placeholder
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`parse` raises ValueError for what breaks the rule; `text` completes "it must be …"."""
+
+    text: str
+    parse: Callable[[str], Any]
+
+
+def integer(low: int, high: int) -> Rule:
+    """A whole number in plain digits."""
+
+    def parse(text: str) -> int:
+        _require(re.fullmatch(r"[0-9]{1,18}", text) and low <= int(text) <= high)
+        return int(text)
+
+    return Rule(f"a whole number from {low} to {high}", parse)
+
+
+def number(low: float, high: float) -> Rule:
+    """A number in plain digits. Fifteen of them survive being written and read again."""
+
+    def parse(text: str) -> float:
+        _require(re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,9})?", text) and low <= float(text) <= high)
+        return float(text)
+
+    return Rule(f"a number from {low:g} to {high:g}", parse)
+
+
+def boolean() -> Rule:
+    """Yes or no, as people write it."""
+    words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+    def parse(text: str) -> bool:
+        _require(text.lower() in words)
+        return words[text.lower()]
+
+    return Rule("true or false", parse)
+
+
+def exactly_true() -> Rule:
+    """Only `true` is yes: a check is not switched off by a typing error or a stray `1`."""
+    return Rule("exactly true, or anything else to keep the check", lambda text: text == "true")
+
+
+def storage_path() -> Rule:
+    """Where all data lies."""
+
+    def parse(text: str) -> Path:
+        # Postgres and its clients take a comma in a socket's path for the end of one path. And in
+        # the root folder /run would be ours, with the machine's own sockets in it.
+        path = _absolute(text)
+        _require("," not in text and os.path.normpath(path).strip("/"))
+        return path
+
+    return Rule("an absolute path, not / itself and without a comma", parse)
+
+
+def folder() -> Rule:
+    """A folder that somebody else fills."""
+
+    def parse(text: str) -> Path:
+        path = _absolute(text)
+        try:
+            _require(path.is_dir())
+        except OSError as error:
+            raise ValueError from error
+        return path
+
+    return Rule("the absolute path of a folder that exists", parse)
+
+
+def url() -> Rule:
+    """A public address. Whoever writes links with it puts a path behind it."""
+
+    def parse(text: str) -> str:
+        _require(
+            text.isprintable() and re.fullmatch(r"https?://[^\s/?#:@][^\s/?#@]*(/[^\s?#]*)?", text)
+        )
+        return text.rstrip("/")
+
+    return Rule(
+        "a URL that starts with http:// or https://, without user, query or fragment", parse
+    )
+
+
+def secret() -> Rule:
+    """A secret; how strong it is, is a matter for a warning."""
+
+    def parse(text: str) -> str:
+        _require(text.isprintable() and not is_placeholder(text))
+        return text
+
+    return Rule("a secret of your own on one line, not a placeholder", parse)
+
+
+def hex_name() -> Rule:
+    """A name that the appliance made."""
+
+    def parse(text: str) -> str:
+        _require(re.fullmatch(r"[0-9a-f]{8,32}", text))
+        return text
+
+    return Rule("8 to 32 hexadecimal digits", parse)
+
+
+def _absolute(text: str) -> Path:
+    # What cannot be printed cannot stand in Postgres' configuration or in a log either.
+    _require(text.startswith("/") and text.isprintable())
+    return Path(text)
+
+
+def _require(condition: object) -> None:
+    if not condition:
+        raise ValueError

@@ -1,0 +1,1 @@
+"""`make bench`: the appliance beside its bare parts, measured in one run."""

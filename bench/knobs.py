@@ -1,0 +1,46 @@
+"""How much is measured: BENCH_* in the environment, with defaults for a run of some minutes."""
+
+import os
+import tempfile
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """A field's name in upper case behind BENCH_ is its variable."""
+
+    boots: int = 8
+    rounds: int = 10
+    requests: int = 2500
+    clients: int = 8
+    warmup: int = 400
+    image: str = "appliance:latest"
+    dir: Path = Path(tempfile.gettempdir())
+    results: Path = Path(__file__).parent / "results"
+    quick: bool = False
+
+
+_QUICK = {"boots": 1, "rounds": 2, "requests": 240, "warmup": 80}
+
+
+def read() -> Knobs:
+    """Read them; BENCH_QUICK=1 makes everything small, what else is set still counts."""
+    quick = os.environ.get("BENCH_QUICK", "") not in ("", "0")
+    knobs = replace(Knobs(quick=quick), **(_QUICK if quick else {}))
+    given = {}
+    for field in fields(Knobs):
+        text = os.environ.get(f"BENCH_{field.name.upper()}", "")
+        if text and field.name != "quick":
+            given[field.name] = _parse(field.name, text)
+    return replace(knobs, **given)
+
+
+def _parse(name: str, text: str) -> str | int | Path:
+    if name == "image":
+        return text
+    if name in ("dir", "results"):
+        return Path(text).absolute()
+    if not text.isdigit() or int(text) < 1:
+        raise SystemExit(f"BENCH_{name.upper()}={text} must be a whole number from 1.")
+    return int(text)

@@ -1,0 +1,54 @@
+"""Memory of process trees: proportional set size, so that shared pages are counted once."""
+
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+
+def by_program(programs: Mapping[str, int]) -> dict[str, float]:
+    """The PSS in MiB of each program: its top process and what is below it, up to the next."""
+    tops = set(programs.values())
+    return {
+        name: sum(map(_pss_kib, tree(top, stop_at=tops - {top}))) / 1024
+        for name, top in programs.items()
+    }
+
+
+def tree(top: int, stop_at: Collection[int] = ()) -> list[int]:
+    """A process and all below it, without those to stop at."""
+    below: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit() and (parent := _parent(int(name))) is not None:
+            below.setdefault(parent, []).append(int(name))
+    found = [top]
+    for pid in found:
+        found += [child for child in below.get(pid, []) if child not in stop_at]
+    return found
+
+
+def children(pid: int) -> list[int]:
+    """The processes that this one started."""
+    return [child for child in tree(pid) if _parent(child) == pid]
+
+
+def command(pid: int) -> str:
+    """The command line of a process, empty if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def _parent(pid: int) -> int | None:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def _pss_kib(pid: int) -> int:
+    try:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))

@@ -1,0 +1,94 @@
+"""Starting, awaiting and ending the processes that are measured."""
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from appliance.identities import Identity, become
+
+T = TypeVar("T")
+Process = subprocess.Popen[bytes]
+
+POLL_S = 0.002
+DEADLINE_S = 60.0
+
+
+def start(
+    command: Sequence[str | Path],
+    log: Path,
+    environment: Mapping[str, str],
+    user: Identity | None = None,
+) -> Process:
+    """Start a program, as another user if we may, with its output in a file."""
+
+    def drop() -> None:
+        if user is not None:
+            become(user, *(Path(word) for word in command if str(word).startswith("/")))
+
+    clean = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    with log.open("ab") as sink:
+        return subprocess.Popen(
+            command,
+            env={**clean, **environment},
+            cwd=log.parent,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            preexec_fn=drop,
+            start_new_session=True,
+        )
+
+
+def wait_until(fact: Callable[[], T | None], process: Process, log: Path) -> T:
+    """Poll until there is a value; fails with the log if the process ends or time is up."""
+    deadline = time.perf_counter() + DEADLINE_S
+    while (value := fact()) is None:
+        if process.poll() is not None or time.perf_counter() > deadline:
+            raise SystemExit(f"{process.args} did not come up:\n{log.read_text()[-3000:]}")
+        time.sleep(POLL_S)
+    return value
+
+
+def wait_until_up(port: int, process: Process, log: Path) -> None:
+    """Poll /up until the first 200."""
+
+    def up() -> bool | None:
+        return True if ask(port, "/up") == 200 else None
+
+    wait_until(up, process, log)
+
+
+def ask(port: int, path: str) -> int:
+    """The status of a GET on a connection of its own, 0 if there is no answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return 0
+    finally:
+        connection.close()
+
+
+def stop(process: Process, with_signal: int = signal.SIGTERM) -> None:
+    """Ask it to end and wait; what does not obey is killed with all its group."""
+    if process.poll() is None:
+        process.send_signal(with_signal)
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(10)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,22 @@
+"""Our own app for plain gunicorn: what `appliance up` serves, without anything around it."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from appliance.api.app import create_app
+from appliance.api.program import open_database
+from appliance.migrations.guard import SchemaGate
+from appliance.migrations.tracks import load_tracks
+from appliance.settings import Settings
+from appliance.storage import Storage
+
+
+def make() -> Any:
+    """The app on the bare parts' Postgres."""
+    settings = Settings(storage_dir=Path(os.environ["BARE_STORAGE"]))
+    storage = Storage(settings.storage_dir)
+    database = open_database(settings, storage)
+    return create_app(
+        settings, storage, database, SchemaGate(database, load_tracks(None), skip=False)
+    )

@@ -1,0 +1,93 @@
+"""The SQL of our three requests, recorded while our own app serves them.
+
+So the bare app cannot drift from ours: a statement that changes here changes there, and one that
+is added, dropped or moved stops the bench until the bare app does the same.
+"""
+
+from typing import Any, cast
+
+import falcon.testing
+
+from appliance.api.app import create_app
+from appliance.migrations.guard import SchemaGate
+from appliance.migrations.tracks import load_tracks
+from appliance.postgres import config
+from appliance.postgres.connect import Connection, connect
+from appliance.postgres.transact import Database
+from appliance.settings import Settings
+from appliance.storage import Storage
+from bench.books import ACCOUNT, PAGE, WRITE, Request
+
+# What each statement is for, in the order in which our app sends them.
+_PURPOSES = {
+    "account": (ACCOUNT, "begin identify account commit"),
+    "page": (PAGE, "begin identify page commit"),
+    "write": (WRITE, "begin identify claim record keep token commit"),
+}
+_MARKS = {
+    "begin": "BEGIN",
+    "identify": "api_keys",
+    "account": "FROM accounts",
+    "page": "FROM transactions",
+    "claim": "INSERT INTO appliance.idempotency_keys",
+    "record": "INSERT INTO transactions",
+    "keep": "UPDATE appliance.idempotency_keys",
+    "token": "appliance.commit_tokens",
+    "commit": "COMMIT",
+}
+
+
+def record(storage: Storage, key: str) -> dict[str, dict[str, str]]:
+    """Serve each request once, in this process, and return its statements by purpose."""
+    seen: list[str] = []
+    recording = cast(Connection, _Recording(connect(storage, config.API_ROLE), seen))
+    database = Database(lambda: recording, hold_seconds=5.0)
+    settings = Settings(storage_dir=storage.root)
+    gate = SchemaGate(database, load_tracks(None), skip=True)
+    client = falcon.testing.TestClient(create_app(settings, storage, database, gate))
+    found = {}
+    for name, (request, purposes) in _PURPOSES.items():
+        seen.clear()
+        _serve(client, request, key)
+        found[name] = _name(name, purposes.split(), seen)
+    database.close()
+    return found
+
+
+class _Recording:
+    """A connection that writes down what it executes."""
+
+    def __init__(self, connection: Connection, seen: list[str]) -> None:
+        self._connection = connection
+        self._seen = seen
+
+    def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
+        self._seen.append(query)
+        return self._connection.execute(query, *arguments, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+
+def _serve(client: falcon.testing.TestClient, request: Request, key: str) -> None:
+    path, _, query = request.path.partition("?")
+    result = client.simulate_request(
+        request.method,
+        path,
+        query_string=query,
+        headers=request.headers(key, number="recorded"),
+        body=request.body or None,
+    )
+    assert result.status_code == request.status, result.text
+
+
+def _name(request: str, purposes: list[str], seen: list[str]) -> dict[str, str]:
+    matched = len(seen) == len(purposes) and all(
+        _MARKS[purpose] in statement for purpose, statement in zip(purposes, seen, strict=True)
+    )
+    if not matched:
+        raise SystemExit(
+            f"Our app's statements for {request!r} are no longer {purposes}: {seen}. "
+            "Bring bench/bare_app.py and bench/statements.py up to date."
+        )
+    return dict(zip(purposes, seen, strict=True))

@@ -1,0 +1,143 @@
+"""gunicorn as we set it: kept connections, bounded requests, a quick stop."""
+
+import http.client
+import json
+import signal
+import socket
+import threading
+import time
+
+import pytest
+
+from tests.api.conftest import Cluster, Server, rows
+from tests.harness.waiting import wait_until
+
+BODY = json.dumps({"name": "Cash", "kind": "asset", "currency": "EUR"})
+
+
+def connection(server: Server) -> http.client.HTTPConnection:
+    return http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+
+
+def headers(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+
+
+def raw(server: Server, request: bytes) -> tuple[bytes, dict[str, object]]:
+    """Send bytes and return the status line and the problem."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+        client.sendall(request)
+        answer = b""
+        while chunk := client.recv(65536):
+            answer += chunk
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"application/problem+json" in head
+    assert b"X-Request-Id: " in head
+    return head.split(b"\r\n")[0], json.loads(body)
+
+
+def test_a_connection_is_kept_for_many_requests(server: Server, key: str) -> None:
+    client = connection(server)
+    client.request("GET", "/up")
+    client.getresponse().read()
+    first = client.sock
+    for _ in range(3):
+        client.request("POST", "/api/accounts", "{", headers(key))
+        answer = client.getresponse()
+        assert answer.status == 400
+        answer.read()
+    assert client.sock is first
+
+
+def test_a_stop_ends_everything_in_time_with_idle_connections_open(server: Server) -> None:
+    clients = [connection(server) for _ in range(4)]
+    for client in clients:
+        client.request("GET", "/health")
+        client.getresponse().read()
+    silent = socket.create_connection(("127.0.0.1", server.port))
+    started = time.monotonic()
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(timeout=10) == 0
+    assert time.monotonic() - started < 4
+    silent.close()
+
+
+def test_a_request_in_flight_is_answered_during_a_stop(
+    server: Server, empty: Cluster, key: str
+) -> None:
+    answers: list[int] = []
+
+    def post() -> None:
+        client = connection(server)
+        client.request("POST", "/api/accounts", BODY, headers(key))
+        answers.append(client.getresponse().status)
+
+    with empty.connect("appliance") as owner, empty.connect("postgres") as observer:
+        owner.execute("BEGIN")
+        owner.execute("LOCK TABLE accounts")
+        request = threading.Thread(target=post)
+        request.start()
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        wait_until(lambda: rows(observer, waiting), "the request waits in the database")
+        server.process.send_signal(signal.SIGTERM)
+        owner.execute("COMMIT")
+        request.join(timeout=10)
+    assert answers == [201]
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (b"\x16\x03\x01\x02\x00\r\n\r\n", 400),
+        (b"GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        (b"GET /health HTTP/1.1\r\nHost: a\r\nBad Header: x\r\n\r\n", 400),
+        (b"GET /health\r\n HTTP/1.1\r\n\r\n", 400),
+        (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414),
+        (b"GET /health HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 9000 + b"\r\n\r\n", 431),
+        (b"GET /health HTTP/1.1\r\n" + b"X: a\r\n" * 100 + b"\r\n", 431),
+    ],
+)
+def test_what_is_no_request_is_answered_with_a_problem(
+    server: Server, request_bytes: bytes, status: int
+) -> None:
+    line, problem = raw(server, request_bytes)
+    assert line.split()[1] == str(status).encode()
+    assert problem["status"] == status
+    wait_until(
+        lambda: f"- - {status} 0.0ms id={problem['request_id']} ip=127.0.0.1" in server.log.read_text(),
+        "the log has the request",
+    )
+
+
+def test_a_chunked_body_is_bounded_too(server: Server, key: str) -> None:
+    client = connection(server)
+    pieces = (b"x" * 65536 for _ in range(20))
+    client.request("POST", "/api/accounts", pieces, headers(key), encode_chunked=True)
+    answer = client.getresponse()
+    assert answer.status == 413
+    assert answer.getheader("Content-Type") == "application/problem+json"
+
+
+def test_a_chunked_body_is_read(server: Server, key: str) -> None:
+    client = connection(server)
+    client.request("POST", "/api/accounts", iter([BODY.encode()]), headers(key))
+    assert client.getresponse().status == 201
+
+
+def test_a_forwarded_header_changes_neither_peer_nor_path(server: Server) -> None:
+    client = connection(server)
+    forged = {"X-Forwarded-For": "203.0.113.9", "SCRIPT_NAME": "/up", "PATH_INFO": "/up"}
+    client.request("GET", "/health", headers=forged)
+    answer = client.getresponse()
+    assert answer.status == 200
+    request_id = answer.getheader("X-Request-Id")
+    wait_until(
+        lambda: f"id={request_id} ip=203.0.113.9" in server.log.read_text(), "the log has the line"
+    )
+
+
+def test_a_worker_that_was_killed_comes_back(server: Server) -> None:
+    client = connection(server)
+    client.request("GET", "/health")
+    assert client.getresponse().status == 200
+    assert "Traceback" not in server.log.read_text()

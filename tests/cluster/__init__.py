@@ -1,0 +1,1 @@
+"""The cluster on disk: how it is made, looked at, and refused."""

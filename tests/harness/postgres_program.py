@@ -1,0 +1,110 @@
+"""The `postgres` program alone, without a supervisor: it waits in the lock, then is Postgres."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from appliance import identities
+from appliance.migrations import runner
+from appliance.migrations.tracks import load_tracks
+from appliance.postgres import config, roles
+from appliance.postgres.connect import Connection, connect
+from appliance.storage import Storage
+from tests.harness import processes
+from tests.harness.waiting import wait_until
+
+COMMAND = (sys.executable, "-P", "-m", "appliance.programs", "postgres")
+
+
+class PostgresProgram:
+    """What supervisord runs as `postgres`. Everything it prints is kept in `lines`."""
+
+    def __init__(self, root: Path, **variables: str) -> None:
+        self.storage = Storage(root)
+        self.variables = variables
+        self.lines: list[str] = []
+        self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process: first Python, then the postmaster."""
+        assert self._process is not None, "not started"
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        """Everything printed so far."""
+        return "\n".join(self.lines)
+
+    def start(self) -> "PostgresProgram":
+        """Make the storage's folders, start the program and return at once."""
+        self.storage.prepare(identities.detect())
+        self._process = subprocess.Popen(
+            COMMAND,
+            env={**os.environ, "STORAGE_DIR": str(self.storage.root), **self.variables},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        threading.Thread(target=self._collect, args=(self._process,), daemon=True).start()
+        return self
+
+    def wait_until_serving(self) -> "PostgresProgram":
+        """Wait until this very process is the postmaster and takes connections."""
+        wait_until(self.serves, f"Postgres serves\n{self.log}")
+        return self
+
+    def serves(self) -> bool:
+        """Whether this very process is the postmaster and takes connections."""
+        code = self._process.poll() if self._process else 0
+        assert code is None, f"it ended with {code}:\n{self.log}"
+        if self.pid not in [p.pid for p in processes.postmasters(self.storage.pgdata)]:
+            return False
+        try:
+            connect(self.storage, config.SUPERUSER, database="postgres").close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def migrate(self) -> "PostgresProgram":
+        """Make the roles, the database and the schema, as the steward does."""
+        with connect(self.storage, config.SUPERUSER, database="postgres") as superuser:
+            roles.ensure(superuser)
+        with self.connect(config.OWNER_ROLE) as owner:
+            runner.migrate(owner, load_tracks(None), timeout_s=30, report=self.lines.append)
+        return self
+
+    def connect(self, role: str = config.SUPERUSER, **options: Any) -> Connection:
+        """A direct connection in autocommit mode."""
+        return connect(self.storage, role, **options)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to the process itself."""
+        os.kill(self.pid, number)
+
+    def wait(self, timeout_s: float = 30.0) -> int:
+        """Wait for the end; returns the exit code."""
+        assert self._process is not None, "not started"
+        return self._process.wait(timeout_s)
+
+    def kill_everything(self) -> None:
+        """SIGKILL the process and every Postgres process it started, first the postmaster."""
+        if self._process is None:
+            return
+        mine = [self.pid, *(p.pid for p in processes.descendants(self.pid))]
+        for pid in mine:
+            processes.kill(pid)
+        self._process.wait(10)
+
+    def _collect(self, process: "subprocess.Popen[str]") -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            self.lines.append(line.rstrip("\n"))

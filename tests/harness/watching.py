@@ -1,0 +1,61 @@
+"""A witness: samples all processes all the time and notes when a cluster has two masters."""
+
+import threading
+from pathlib import Path
+from types import TracebackType
+
+from tests.harness import processes
+from tests.harness.processes import Process
+
+
+class PostmasterWatch:
+    """Samples /proc from a thread of its own while a test breaks things.
+
+    A violation is a postmaster beside any Postgres process on the same cluster that is not its
+    own: another postmaster, or a backend that an earlier one left behind.
+    """
+
+    def __init__(self, pgdata: Path) -> None:
+        self.violations: list[str] = []
+        self.samples = 0
+        self.postmasters_seen: set[int] = set()
+        self._pgdata = pgdata
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> "PostmasterWatch":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.005):
+            self._sample()
+
+    def _sample(self) -> None:
+        self.samples += 1
+        alive = processes.postgres_processes(self._pgdata)
+        masters = [p for p in alive if _is_postmaster(p, alive)]
+        self.postmasters_seen |= {p.pid for p in masters}
+        strangers = [p for m in masters[:1] for p in alive if p.pid != m.pid and p.parent != m.pid]
+        # Processes are read one after the other: it counts only if all of them are still there.
+        if strangers and self._still_there(masters + strangers):
+            self.violations.append(f"{masters} beside {strangers}")
+
+    def _still_there(self, suspects: list[Process]) -> bool:
+        now = {p.pid for p in processes.postgres_processes(self._pgdata)}
+        return all(suspect.pid in now for suspect in suspects)
+
+
+def _is_postmaster(process: Process, all_alive: list[Process]) -> bool:
+    # A child that was forked just now still has its parent's command line.
+    named = "/postgres -D " in process.command
+    return named and process.parent not in {p.pid for p in all_alive}

@@ -1,0 +1,1 @@
+"""Who owns the cluster: real processes, real signals, one kernel lock."""

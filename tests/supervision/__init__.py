@@ -1,0 +1,1 @@
+"""What the supervisor keeps up, gives up and takes down."""

@@ -1,0 +1,1 @@
+"""Units of work over connections that are cut at the worst moment."""
