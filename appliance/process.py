@@ -23,11 +23,13 @@ def run(
     timeout_s: float | None = None,
     check: bool = True,
     prepare: Callable[[], None] | None = None,
+    inherit: Sequence[int] = (),
 ) -> "subprocess.CompletedProcess[str]":
     """Run a program to its end and return its output as text.
 
     A non-zero exit raises ApplianceError with the program's last lines, unless `check` is false.
-    `prepare` runs in the child before the program, to drop privileges for example.
+    `prepare` runs in the child before the program, to drop privileges for example. The
+    descriptors in `inherit` stay open in the program.
     """
     words = [str(word) for word in command]
     result = subprocess.run(
@@ -39,6 +41,7 @@ def run(
         errors="replace",
         timeout=timeout_s,
         check=False,
+        pass_fds=tuple(inherit),
         preexec_fn=prepare,  # noqa: PLW1509 - only single-threaded programs of ours start others
     )
     if check and result.returncode != 0:

@@ -8,11 +8,13 @@ from collections.abc import Callable
 
 from appliance import identities, settings
 from appliance.errors import ApplianceError
-from appliance.log import write_line
+from appliance.log import write_block
 from appliance.process import adopt_log_descriptor
 from appliance.resources import detect
 from appliance.settings import Settings
 from appliance.storage import Storage
+
+_INTERRUPTED = 130
 
 
 def main(name: str) -> int:
@@ -21,8 +23,11 @@ def main(name: str) -> int:
     try:
         return _PROGRAMS[name](settings.load().settings) or 0
     except ApplianceError as error:
-        write_line(name, str(error))
+        write_block(name, str(error))
         return error.exit_code
+    except KeyboardInterrupt:
+        # A standby that is stopped: Postgres' stop signal reaches it before it is Postgres.
+        return _INTERRUPTED
 
 
 def _postgres(configured: Settings) -> None:
@@ -40,7 +45,7 @@ def _postgres(configured: Settings) -> None:
 def _steward(configured: Settings) -> int:
     from appliance import steward
 
-    return steward.run(configured.port, identities.detect().database)
+    return steward.run(configured, identities.detect().database)
 
 
 def _migrate(configured: Settings) -> None:

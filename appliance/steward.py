@@ -12,6 +12,7 @@ from pathlib import Path
 from appliance.identities import Identity, become
 from appliance.log import write_line
 from appliance.process import call
+from appliance.settings import Settings
 
 PROGRAM = "steward"
 
@@ -19,17 +20,23 @@ _KEEP_HOUSE_EVERY_S = 3600.0
 _UP = b"GET /up HTTP/1.0\r\nHost: localhost\r\nUser-Agent: steward\r\n\r\n"
 
 
-def run(port: int, identity: Identity) -> int:
+def run(settings: Settings, identity: Identity) -> int:
     """Migrate, say when the appliance serves, then prune once an hour for ever.
 
-    Returns only if the migration fails, with its exit code.
+    Returns only if the migration fails, with its exit code. With SKIP_SCHEMA_CHECK=true it goes on
+    nevertheless: somebody wants to look at the database, or to adopt what is there.
     """
     started = time.monotonic()
-    become(identity, Path(sys.prefix), Path(sys.base_prefix), Path(__file__))
+    needed = [Path(sys.prefix), Path(sys.base_prefix), Path(__file__)]
+    if settings.client_migrations_dir is not None:
+        needed.append(settings.client_migrations_dir)
+    become(identity, *needed)
     failed = _task("migrate")
-    if failed:
+    if failed and not settings.skip_schema_check:
         return failed
-    _announce(port, started)
+    if failed:
+        write_line(PROGRAM, "SKIP_SCHEMA_CHECK=true: it serves although the migrations failed")
+    _announce(settings.port, started)
     while True:
         time.sleep(_KEEP_HOUSE_EVERY_S)
         if _task("prune"):

@@ -1,6 +1,7 @@
 """The database's upkeep: bring it up to date, throw away what is too old to matter."""
 
 import time
+from collections.abc import Collection
 
 import psycopg
 
@@ -21,12 +22,12 @@ _LONGEST_RECONNECT_INTERVAL_S = 0.05
 _PRUNE_TOKENS = "DELETE FROM appliance.commit_tokens WHERE created_at < now() - interval '1 hour'"
 
 
-def migrate(settings: Settings, storage: Storage, adopt: str | None = None) -> int:
+def migrate(settings: Settings, storage: Storage, adopt: Collection[str] = ()) -> int:
     """Make the roles and the database, then apply what is pending; returns how many files ran."""
     tracks = load_tracks(settings.client_migrations_dir)
-    with _wait_for_database(storage) as superuser:
-        roles.ensure(superuser)
     try:
+        with _wait_for_database(storage) as superuser:
+            roles.ensure(superuser)
         with connect(storage, config.OWNER_ROLE, program=PROGRAM) as owner:
             return runner.migrate(
                 owner,

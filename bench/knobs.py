@@ -21,7 +21,7 @@ class Knobs:
     quick: bool = False
 
 
-_QUICK = {"boots": 1, "rounds": 2, "requests": 240, "warmup": 80}
+_QUICK = {"boots": 1, "rounds": 1, "requests": 160, "warmup": 48}
 
 
 def read() -> Knobs:

@@ -1,6 +1,5 @@
 """Memory of process trees: proportional set size, so that shared pages are counted once."""
 
-import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -17,9 +16,9 @@ def by_program(programs: Mapping[str, int]) -> dict[str, float]:
 def tree(top: int, stop_at: Collection[int] = ()) -> list[int]:
     """A process and all below it, without those to stop at."""
     below: dict[int, list[int]] = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit() and (parent := _parent(int(name))) is not None:
-            below.setdefault(parent, []).append(int(name))
+    for pid in (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()):
+        if (parent := _parent(pid)) is not None:
+            below.setdefault(parent, []).append(pid)
     found = [top]
     for pid in found:
         found += [child for child in below.get(pid, []) if child not in stop_at]

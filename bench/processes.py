@@ -5,12 +5,15 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
 from appliance.identities import Identity, become
+from bench.memory import tree
 
 T = TypeVar("T")
 Process = subprocess.Popen[bytes]
@@ -29,7 +32,8 @@ def start(
 
     def drop() -> None:
         if user is not None:
-            become(user, *(Path(word) for word in command if str(word).startswith("/")))
+            program = Path(command[0])
+            become(user, log.parent, program, Path(sys.prefix), Path(sys.base_prefix))
 
     clean = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     with log.open("ab") as sink:
@@ -40,7 +44,7 @@ def start(
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=subprocess.STDOUT,
-            preexec_fn=drop,
+            preexec_fn=drop,  # noqa: PLW1509 - the bench has no other threads
             start_new_session=True,
         )
 
@@ -77,13 +81,15 @@ def ask(port: int, path: str) -> int:
 
 
 def stop(process: Process, with_signal: int = signal.SIGTERM) -> None:
-    """Ask it to end and wait; what does not obey is killed with all its group."""
+    """Ask it to end and wait; what does not obey is killed with all below it."""
     if process.poll() is None:
         process.send_signal(with_signal)
     try:
         process.wait(20)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+        for pid in tree(process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         process.wait(10)
 
 

@@ -46,6 +46,7 @@ def document(figures: Sequence[Figure], knobs: Knobs, details: dict[str, Any]) -
             "kernel": platform.release(),
             "python": platform.python_version(),
             "root": os.geteuid() == 0,
+            "load_before": details.pop("load_before"),
         },
         "knobs": {name: value for name, value in asdict(knobs).items() if name in _COUNTS},
         "figures": [figure.document() for figure in figures],

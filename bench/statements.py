@@ -4,6 +4,9 @@ So the bare app cannot drift from ours: a statement that changes here changes th
 is added, dropped or moved stops the bench until the bare app does the same.
 """
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import falcon.testing
@@ -48,7 +51,8 @@ def record(storage: Storage, key: str) -> dict[str, dict[str, str]]:
     found = {}
     for name, (request, purposes) in _PURPOSES.items():
         seen.clear()
-        _serve(client, request, key)
+        with _quiet():
+            _serve(client, request, key)
         found[name] = _name(name, purposes.split(), seen)
     database.close()
     return found
@@ -67,6 +71,19 @@ class _Recording:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the app's request log, which goes straight to descriptor 1."""
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _serve(client: falcon.testing.TestClient, request: Request, key: str) -> None:

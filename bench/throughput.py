@@ -32,6 +32,7 @@ class Target:
 class Match:
     """A request that two servers answer in turn, round by round."""
 
+    number: int
     request: Request
     ours: Target
     bare: Target
@@ -44,7 +45,7 @@ class Match:
         for side in ("ours", "bare") if number % 2 else ("bare", "ours"):
             target: Target = getattr(self, side)
             raw = self.request.raw(target.key, **target.headers)
-            tag = f"{side}-{number}-{len(target.headers)}"
+            tag = f"{self.number}-{number}"
             slices[side] = _load(target.port, raw, self.request.status, knobs.clients, count, tag)
         return slices["ours"], slices["bare"]
 
@@ -69,17 +70,17 @@ def run(ours: Target, bare: Target, knobs: Knobs, folder: Path) -> tuple[list[Ma
     _check_same_answers(ours, bare)
     with_token = Target(bare.port, bare.key, {"X-Commit-Token": "1"})
     matches = [
-        Match(ACCOUNT, ours, bare, "bare app, same SQL"),
-        Match(PAGE, ours, bare, "bare app, same SQL"),
-        Match(WRITE, ours, with_token, "bare app, same SQL"),
-        Match(WRITE, ours, bare, "bare app, without commit token"),
+        Match(0, ACCOUNT, ours, bare, "bare app, same SQL"),
+        Match(1, PAGE, ours, bare, "bare app, same SQL"),
+        Match(2, WRITE, ours, with_token, "bare app, same SQL"),
+        Match(3, WRITE, ours, bare, "bare app, without commit token"),
     ]
     ceiling = []
     with _trivial_server(folder) as port:
         for number in range(knobs.rounds + 1):
             count = knobs.requests if number else knobs.warmup
             for match in matches:
-                slices = match.round(knobs, count, 2 * number + matches.index(match) // 3)
+                slices = match.round(knobs, count, number)
                 if number:
                     match.results.append(slices)
             raw = ACCOUNT.raw(ours.key)

@@ -32,13 +32,14 @@ _WORKER_MIB = 192
 def run(settings: Settings, storage: Storage, identity: Identity) -> None:
     """Serve until SIGTERM. Requests wait for the database; health answers at once."""
     listener = listen(settings.port)
+    # Before the privileges are gone: the API's user need not be able to read the app's files.
+    tracks = load_tracks(settings.client_migrations_dir)
     become(identity, Path(sys.prefix), Path(sys.base_prefix), Path(__file__), storage.run)
 
     # After the privileges are gone, and only where it is needed: this is most of the memory.
     from appliance.api import app, server
 
     workers, threads = concurrency(settings, detect(settings.num_cpus))
-    tracks = load_tracks(settings.client_migrations_dir)
     database = open_database(settings, storage)
     gate = SchemaGate(database, tracks, skip=settings.skip_schema_check)
     server.serve(

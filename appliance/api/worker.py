@@ -12,6 +12,7 @@ from gunicorn.http import errors
 from gunicorn.workers import gthread
 
 from appliance.log import write_block
+from appliance.web.client_ip import client_ip
 from appliance.web.problems import MEDIA_TYPE, PROGRAM, ProblemError
 from appliance.web.request_log import HEADER, log_request, request_id
 
@@ -69,7 +70,8 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         identifier = request_id(None)
         if status == 500:  # noqa: PLR2004
             self.log.exception("error in request id=%s", identifier)
-        log_request("-", "-", status, 0.0, identifier, addr[0] if addr else "-")
+        peer = client_ip(addr[0], None, 0) if addr else "-"
+        log_request("-", "-", status, 0.0, identifier, peer)
         problem = ProblemError(status, detail)
         body = problem.body(identifier)
         head = (

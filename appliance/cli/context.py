@@ -4,6 +4,7 @@ import psycopg
 
 from appliance import settings as environment
 from appliance.errors import DatabaseError
+from appliance.postgres import config
 from appliance.postgres.connect import Connection, connect, unreachable
 from appliance.settings import Settings
 from appliance.storage import Storage
@@ -15,7 +16,7 @@ def load() -> tuple[Settings, Storage]:
     return configured, Storage(configured.storage_dir)
 
 
-def open_connection(storage: Storage, role: str) -> Connection:
+def open_connection(storage: Storage, role: str, *, database: str = config.DATABASE) -> Connection:
     """Connect as a role; raises DatabaseError in words if that is not possible."""
     if not storage.root.exists():
         raise DatabaseError(
@@ -23,6 +24,6 @@ def open_connection(storage: Storage, role: str) -> Connection:
             "Say where it is with STORAGE_DIR, or start the appliance first.",
         )
     try:
-        return connect(storage, role, program="appliance")
+        return connect(storage, role, database=database, program="appliance")
     except psycopg.OperationalError as error:
         raise unreachable(storage, error) from error

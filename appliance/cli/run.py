@@ -50,15 +50,22 @@ def api() -> None:
 @click.command()
 @click.option(
     "--adopt",
+    multiple=True,
     type=click.Choice(["engine", "client"]),
-    help="Write this track's files into a new ledger without running them.",
+    help="Write this track's files into its ledger without running them. May be given twice.",
 )
-def migrate(adopt: str | None) -> None:
+def migrate(adopt: tuple[str, ...]) -> None:
     """Apply pending migrations by hand, and end. `appliance up` does it by itself."""
     from appliance import upkeep
     from appliance.cli import context
+    from appliance.postgres import config
 
     settings, storage = context.load()
-    context.open_connection(storage, "appliance").close()
-    count = upkeep.migrate(settings, storage, adopt=adopt)
-    click.echo(f"{count} migrations applied." if count else "Nothing to do: the schema is in sync.")
+    context.open_connection(storage, config.SUPERUSER, database="postgres").close()
+    count = upkeep.migrate(settings, storage, adopt)
+    done = "adopted or applied" if adopt else "applied"
+    click.echo(
+        f"{count} migration{'s' * (count != 1)} {done}."
+        if count
+        else "Nothing to do: the schema is in sync."
+    )

@@ -34,6 +34,11 @@ class SchemaState:
     @property
     def message(self) -> str:
         """What is missing, for people."""
+        if self.engine.applied > self.engine.required:
+            return (
+                f"The schema is ahead of this version (engine {self.engine.applied:04d}, needed "
+                f"{self.engine.required:04d}), which is fine."
+            )
         if self.in_sync:
             return f"The schema is in sync (engine {self.engine.applied:04d})."
         return (

@@ -1,7 +1,7 @@
 """Applies what is pending, engine first, under one advisory lock for both tracks."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 import psycopg
@@ -9,21 +9,21 @@ from psycopg import errors
 
 from appliance import __version__
 from appliance.errors import DatabaseError, SchemaError
-from appliance.migrations import ledger
+from appliance.migrations import failures, ledger, statements
+from appliance.migrations.planning import Plan, plan
 from appliance.migrations.tracks import Migration, Track
 from appliance.postgres.connect import Connection, is_away
 
 # Any two migrations of this database exclude each other by this number.
 ADVISORY_LOCK = 0x4150_504C_0001
-# A migration that waits for a lock makes every later query on that table wait too.
-STATEMENT_LOCK_TIMEOUT = "2s"
+# A migration that waits for a table makes every later query on that table wait too, so it lets
+# them pass again and again.
+LOCK_WAIT_S = 1.0
+LOCK_PAUSE_S = 1.0
 
 _POLL_S = 0.02
-_OBJECTS = """
-    SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'p', 'v', 'm') AND n.nspname NOT IN ('information_schema', 'appliance')
-      AND n.nspname NOT LIKE 'pg\\_%' ORDER BY 1 LIMIT 3
-"""
+# What a file may leave behind in the session: pg_dump's files empty the search_path for example.
+_FORGET_THE_LAST_FILE = "RESET SESSION AUTHORIZATION; RESET ALL; DISCARD TEMP"
 
 Report = Callable[[str], None]
 
@@ -34,62 +34,41 @@ def migrate(
     *,
     timeout_s: float,
     report: Report,
-    adopt: str | None = None,
+    adopt: Collection[str] = (),
 ) -> int:
-    """Apply everything that is pending and return how many files ran.
+    """Apply everything that is pending and return how many files ran or were adopted.
 
     `connection` is in autocommit mode and belongs to the role that owns the schema. `timeout_s`
-    bounds the wait for other migrations and for table locks. `adopt` names a track whose files
-    are written into a new ledger without being run. Raises SchemaError, saying which file and
-    why; what ran before it stays applied, the file itself leaves nothing.
+    bounds the wait for other migrations and for table locks. `adopt` names tracks whose files
+    are written into their ledger without being run. Raises SchemaError, saying which file and
+    why; what ran before it stays applied, the file itself leaves nothing. Raises DatabaseError
+    if the connection is lost; it may then be run again.
     """
     deadline = time.monotonic() + timeout_s
-    with _exclusive(connection, deadline):
-        plans = [(track, _plan(connection, track, tracks, adopt)) for track in tracks]
-        for track, plan in plans:
-            for migration in plan:
-                _apply(connection, track, migration, deadline, report, run=track.name != adopt)
-    return sum(len(plan) for _, plan in plans)
-
-
-def _plan(
-    connection: Connection, track: Track, tracks: tuple[Track, ...], adopt: str | None
-) -> tuple[Migration, ...]:
-    if not ledger.exists(connection, track):
-        if track.name != adopt:
-            _refuse_objects_without_ledger(connection, track, tracks)
-        with connection.transaction():
-            ledger.create(connection, track)
-    elif track.name == adopt:
-        raise SchemaError(
-            f"The {track.name} track has a ledger already; there is nothing to adopt.",
-            "Run `appliance migrate` without --adopt.",
-        )
-    return ledger.pending(track, ledger.read(connection, track))
-
-
-def _refuse_objects_without_ledger(
-    connection: Connection, track: Track, tracks: tuple[Track, ...]
-) -> None:
-    # Only a database that no track has touched can hold objects of unknown origin.
-    if any(ledger.exists(connection, other) for other in tracks):
-        return
-    found = [row[0] for row in connection.execute(_OBJECTS)]
-    if found:
-        raise SchemaError(
-            f"The database holds objects ({', '.join(found)}) but no ledger of the {track.name} "
-            "migrations, so it is not known which of them were applied. Nothing was changed.",
-            f"If this schema is the one that the {track.name} files make, adopt it: "
-            f"appliance migrate --adopt {track.name}",
-        )
+    try:
+        with _exclusive(connection, deadline, timeout_s):
+            plans = plan(connection, tracks, adopt)
+            _create_ledgers(connection, plans)
+            for item in plans:
+                _carry_out(connection, item, deadline, report)
+    except psycopg.Error as error:
+        if is_away(error, connection):
+            raise DatabaseError(
+                "The database went away during the migrations.", "Start again."
+            ) from error
+        raise failures.of_ledger(error) from error
+    return sum(len(item.pending) for item in plans)
 
 
 @contextmanager
-def _exclusive(connection: Connection, deadline: float) -> Iterator[None]:
+def _exclusive(connection: Connection, deadline: float, timeout_s: float) -> Iterator[None]:
     while not _try_advisory_lock(connection):
+        # Asked again and again: a session that waits inside a statement would itself be waited
+        # for by CREATE INDEX CONCURRENTLY.
         if time.monotonic() >= deadline:
             raise SchemaError(
-                "Another container is migrating this database and did not end in time.",
+                "Another process is migrating this database and did not end within "
+                f"{timeout_s:g} s.",
                 "Wait for it, or raise MIGRATION_TIMEOUT.",
             )
         time.sleep(_POLL_S)
@@ -105,58 +84,76 @@ def _try_advisory_lock(connection: Connection) -> bool:
     return bool(row and row[0])
 
 
-def _apply(
-    connection: Connection,
-    track: Track,
-    migration: Migration,
-    deadline: float,
-    report: Report,
-    *,
-    run: bool,
-) -> None:
-    started = time.monotonic()
+def _create_ledgers(connection: Connection, plans: tuple[Plan, ...]) -> None:
+    missing = [item.track for item in plans if not ledger.exists(connection, item.track)]
+    if missing:
+        with connection.transaction():
+            for track in missing:
+                ledger.create(connection, track)
+
+
+def _carry_out(connection: Connection, item: Plan, deadline: float, report: Report) -> None:
+    for migration in item.pending:
+        started = time.monotonic()
+        if item.adopts:
+            ledger.record(connection, item.track, migration, 0, __version__)
+            report(f"adopted {item.track.name} migration {migration.name} without running it")
+        else:
+            _apply(connection, item.track, migration, deadline)
+            took = _milliseconds(started)
+            report(f"applied {item.track.name} migration {migration.name} in {took} ms")
+
+
+def _apply(connection: Connection, track: Track, migration: Migration, deadline: float) -> None:
+    run = _run_in_transaction if migration.transactional else _run_one_by_one
     while True:
         try:
-            _run(connection, track, migration, started, run=run)
-        except errors.LockNotAvailable as error:
-            if time.monotonic() >= deadline:
-                raise _failed(track, migration, "a table it needs stayed locked") from error
-            time.sleep(_POLL_S)
+            connection.execute(_FORGET_THE_LAST_FILE)
+            run(connection, track, migration, deadline)
+        except (errors.LockNotAvailable, errors.DeadlockDetected) as error:
+            if not migration.transactional or time.monotonic() + LOCK_PAUSE_S >= deadline:
+                raise failures.of_lock(track, migration) from error
+            time.sleep(LOCK_PAUSE_S)
         except psycopg.Error as error:
             if is_away(error, connection):
-                raise DatabaseError(
-                    f"The database went away during {migration.name}; nothing of it was kept."
-                ) from error
-            raise _failed(track, migration, str(error).strip()) from error
+                raise failures.of_connection(track, migration) from error
+            raise failures.of_statement(track, migration, error) from error
         else:
-            break
-    took = f"in {_milliseconds(started)} ms" if run else "without running it"
-    report(f"{'applied' if run else 'adopted'} {track.name} migration {migration.name} {took}")
+            return
 
 
-def _run(
-    connection: Connection, track: Track, migration: Migration, started: float, *, run: bool
+def _run_in_transaction(
+    connection: Connection, track: Track, migration: Migration, _deadline: float
 ) -> None:
-    # psycopg's own parameters would forbid several statements in one string; bytes have none.
-    statements = migration.sql.encode()
-    if run and not migration.transactional:
-        connection.execute(f"SET lock_timeout = '{STATEMENT_LOCK_TIMEOUT}'")
-        connection.execute(statements)
-        connection.execute("RESET lock_timeout")
+    started = time.monotonic()
     with connection.transaction():
-        if run and migration.transactional:
-            connection.execute(f"SET LOCAL lock_timeout = '{STATEMENT_LOCK_TIMEOUT}'")
-            connection.execute(statements)
+        number = _transaction_number(connection)
+        connection.execute(f"SET LOCAL lock_timeout = {round(LOCK_WAIT_S * 1000)}")
+        # psycopg would forbid several statements in one string with parameters; bytes have none.
+        connection.execute(migration.sql.encode())
+        if _transaction_number(connection) != number:
+            raise failures.of_transaction(track, migration)
         ledger.record(connection, track, migration, _milliseconds(started), __version__)
 
 
-def _failed(track: Track, migration: Migration, reason: str) -> SchemaError:
-    return SchemaError(
-        f"The {track.name} migration {migration.name} failed: {reason}",
-        "Nothing of this file was kept. Mend it and start again."
-        if migration.transactional
-        else "It runs outside a transaction: see what it left, then mend it and start again.",
-    )
+def _run_one_by_one(
+    connection: Connection, track: Track, migration: Migration, deadline: float
+) -> None:
+    started = time.monotonic()
+    # CREATE INDEX CONCURRENTLY waits long and lets traffic pass meanwhile; broken off, it leaves
+    # an invalid index. So it has all the time there is, and is not tried again.
+    remaining = max(1, round((deadline - started) * 1000))
+    connection.execute(f"SET lock_timeout = {remaining}")
+    for statement in statements.split(migration.sql):
+        connection.execute(statement.text.encode())
+    connection.execute("RESET lock_timeout")
+    ledger.record(connection, track, migration, _milliseconds(started), __version__)
+
+
+def _transaction_number(connection: Connection) -> object:
+    # Works too when the file set the session to read-only or changed its search_path.
+    row = connection.execute("SELECT pg_catalog.pg_current_xact_id()::text").fetchone()
+    return row and row[0]
 
 
 def _milliseconds(since: float) -> int:

@@ -24,8 +24,8 @@ class Migration:
 
     @property
     def transactional(self) -> bool:
-        """Whether it runs inside a transaction; a first-line comment says when it must not."""
-        return not self.sql.startswith(NO_TRANSACTION)
+        """Whether it runs inside a transaction; its first line says when it must not."""
+        return self.sql.partition("\n")[0].strip() != NO_TRANSACTION
 
 
 @dataclass(frozen=True)
@@ -49,15 +49,30 @@ def load_tracks(client_folder: Path | None) -> tuple[Track, Track]:
 
 def read_migrations(folder: Path) -> tuple[Migration, ...]:
     """Read the .sql files of a folder; the numbers must run 1, 2, 3 without a gap."""
-    migrations = tuple(_read(path) for path in sorted(folder.glob("*.sql")))
+    try:
+        files = sorted(path for path in folder.iterdir() if path.name.lower().endswith(".sql"))
+        migrations = tuple(_read(path) for path in files)
+    except OSError as error:
+        raise SchemaError(
+            f"The migrations cannot be read: {error.strerror} ({error.filename}).",
+            "Give every user read access to the folder and its files.",
+        ) from error
     for expected, migration in enumerate(migrations, start=1):
         if migration.number != expected:
-            raise SchemaError(
-                f"Migration number {expected:04d} is missing in {folder}: the next file is "
-                f"{migration.name}.",
-                "The numbers must run 0001, 0002, 0003 without a gap and without a repeat.",
-            )
+            raise _out_of_order(folder, expected, migration)
     return migrations
+
+
+def _out_of_order(folder: Path, expected: int, found: Migration) -> SchemaError:
+    what = (
+        f"Migration number {found.number:04d} is used twice in {folder}, by {found.name} too."
+        if 0 < found.number < expected
+        else f"Migration number {expected:04d} is missing in {folder}: the next file is "
+        f"{found.name}."
+    )
+    return SchemaError(
+        what, "The numbers must run 0001, 0002, 0003 without a gap and without a repeat."
+    )
 
 
 def _read(path: Path) -> Migration:
@@ -69,9 +84,13 @@ def _read(path: Path) -> Migration:
         )
     content = path.read_bytes()
     try:
-        sql = content.decode("utf-8")
+        # Some editors put a byte order mark before the text.
+        sql = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise SchemaError(
             f"The migration {path} is not UTF-8 text.", "Save it as UTF-8."
         ) from error
+    if "\0" in sql:
+        # Postgres' client would take it for the end and run the first part alone.
+        raise SchemaError(f"The migration {path} holds a zero byte.", "Remove it.")
     return Migration(int(match["number"]), path.name, sql, hashlib.sha256(content).hexdigest())

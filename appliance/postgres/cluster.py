@@ -22,7 +22,9 @@ ALLOWED_MODES = (0o700, 0o750)
 _CONTROL_WARNING = "WARNING:"
 
 
-def prepare(storage: Storage, identities: Identities, resources: Resources) -> bool:
+def prepare(
+    storage: Storage, identities: Identities, resources: Resources, lock_descriptor: int
+) -> bool:
     """Make the cluster ready to start; returns True if it was made just now.
 
     Raises StorageError, with the data untouched, if what is there must not be started.
@@ -30,16 +32,19 @@ def prepare(storage: Storage, identities: Identities, resources: Resources) -> b
     shutil.rmtree(storage.pgdata_new, ignore_errors=True)
     created = not _holds_something(storage.pgdata)
     if created:
-        create(storage, identities, resources)
+        create(storage, identities, resources, lock_descriptor)
     else:
         check(storage, identities.database)
         write_configuration(storage.pgdata, storage, identities, resources)
     return created
 
 
-def create(storage: Storage, identities: Identities, resources: Resources) -> None:
+def create(
+    storage: Storage, identities: Identities, resources: Resources, lock_descriptor: int
+) -> None:
     """Initialise a cluster beside its place, then rename it there.
 
+    initdb and its children inherit the lock: if we are killed, they still keep others out.
     Byte order collation: no upgrade of the C library can ever invalidate an index.
     """
     _check_free(storage, FREE_BYTES_TO_CREATE, "to make the database")
@@ -55,6 +60,7 @@ def create(storage: Storage, identities: Identities, resources: Resources) -> No
         run(
             [initdb, f"--pgdata={fresh}", *options.split()],
             prepare=lambda: become(user, fresh, initdb),
+            inherit=(lock_descriptor,),
         )
         write_configuration(fresh, storage, identities, resources)
     except (ApplianceError, OSError) as error:

@@ -26,9 +26,9 @@ def serve(
     """Become Postgres as the owner of the cluster; waits as long as another one owns it."""
     user = identities.database
     descriptor = ownership.open_lock(storage, user.uid, user.gid)
-    _take(descriptor, storage)
+    _take(descriptor, storage, locks_exclude=locks_exclude)
     ownership.note_owner(storage, instance)
-    created = cluster.prepare(storage, identities, resources)
+    created = cluster.prepare(storage, identities, resources, descriptor)
     if locks_exclude:
         cluster.remove_stale_files(storage)
     write_line(PROGRAM, f"starting on the {'new' if created else 'existing'} cluster")
@@ -38,8 +38,14 @@ def serve(
     become_program(executable, ["-D", str(storage.pgdata)])
 
 
-def _take(descriptor: int, storage: Storage) -> None:
-    if ownership.try_lock(descriptor):
+def _take(descriptor: int, storage: Storage, *, locks_exclude: bool) -> None:
+    try:
+        if ownership.try_lock(descriptor):
+            return
+    except OSError as error:
+        if locks_exclude:
+            raise
+        write_line(PROGRAM, f"running without a lock (ALLOW_BROKEN_FLOCK): {error.strerror}")
         return
     owner = ownership.read_owner(storage)
     held_by = f"container {owner.hostname} since {owner.since}" if owner else "another container"

@@ -81,8 +81,8 @@ class Database:
 
     def close(self) -> None:
         """Close the connections that are idle."""
-        while self._idle:
-            self._idle.pop().close()
+        while (connection := self._pop_idle()) is not None:
+            connection.close()
 
     def _run(self, unit: Unit[T], begin: str, *, writes: bool) -> T:
         deadline = time.monotonic() + self._hold_seconds
@@ -163,8 +163,7 @@ class Database:
 
     def _checkout(self, deadline: float, outcome: str = NOTHING_CHANGED) -> Connection:
         self._forget_connections_of_the_parent()
-        while self._idle:
-            connection = self._idle.pop()
+        while (connection := self._pop_idle()) is not None:
             if not connection.closed:
                 return connection
         try:
@@ -172,6 +171,12 @@ class Database:
         except psycopg.OperationalError as error:
             self._give_up_after(deadline, outcome, error)
         return self._reconnect(deadline, outcome)
+
+    def _pop_idle(self) -> Connection | None:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
 
     def _reconnect(self, deadline: float, outcome: str) -> Connection:
         # One thread knocks, the others wait for it: recovery is not slowed by a crowd.

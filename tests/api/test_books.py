@@ -70,15 +70,16 @@ def test_what_does_not_balance_is_a_422(books: Books) -> None:
 def test_every_currency_balances_by_itself(books: Books) -> None:
     dollars = books.client.account("Dollars", currency="USD")
     other = books.client.account("Other", currency="USD")
-    crossed = [
-        {"account_id": books.cash, "amount": "1"},
-        {"account_id": dollars, "amount": "-1"},
-    ]
-    exchange = [*crossed, *({**p, "account_id": a} for p, a in zip(crossed, (other, books.sales)))]
-    exchange[2]["amount"], exchange[3]["amount"] = "1", "-1"
+    crossed = [(books.cash, "1"), (dollars, "-1")]
+    exchange = [*crossed, (other, "1"), (books.sales, "-1")]
     post = books.client.post
-    assert post("/api/transactions", books.transaction(postings=crossed)).status_code == 422
-    assert post("/api/transactions", books.transaction(postings=exchange)).status_code == 201
+    assert (
+        post("/api/transactions", books.transaction(postings=_postings(crossed))).status_code == 422
+    )
+    assert (
+        post("/api/transactions", books.transaction(postings=_postings(exchange))).status_code
+        == 201
+    )
 
 
 def test_two_hundred_postings_are_the_most(books: Books) -> None:
@@ -168,3 +169,7 @@ def test_what_is_not_there_is_a_404(client: Client) -> None:
 
 def _balance(amount: Decimal) -> AccountBalance:
     return AccountBalance(account_id=1, name="a", kind="asset", currency="EUR", balance=amount)
+
+
+def _postings(pairs: list[tuple[int, str]]) -> list[dict[str, Any]]:
+    return [{"account_id": account, "amount": amount} for account, amount in pairs]

@@ -4,7 +4,10 @@ import pytest
 
 from tests.api.conftest import Books, Cluster, psycopg, rows
 
-NEW = "INSERT INTO transactions (date, description, posting_count) VALUES (now(), 'x', {}) RETURNING id"
+NEW = (
+    "INSERT INTO transactions (date, description, posting_count) "
+    "VALUES (now(), 'x', {}) RETURNING id"
+)
 POST = "INSERT INTO postings (transaction_id, position, account_id, amount) VALUES "
 
 
@@ -65,9 +68,11 @@ def test_positions_are_taken_once(books: Books, empty: Cluster) -> None:
 
 
 def test_making_the_check_immediate_opens_no_door(books: Books, empty: Cluster) -> None:
-    with empty.connect() as app, pytest.raises(psycopg.errors.CheckViolation), app.transaction():
+    with empty.connect() as app:
+        app.execute("BEGIN")
         app.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        app.execute(NEW.format(2))
+        with pytest.raises(psycopg.errors.CheckViolation):
+            app.execute(NEW.format(2))
 
 
 @pytest.mark.parametrize(

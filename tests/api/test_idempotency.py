@@ -12,7 +12,7 @@ KEY = {"Idempotency-Key": "order-1"}
 
 def count(cluster: Cluster, table: str = "transactions") -> int:
     with cluster.connect() as app:
-        return int(rows(app, f"SELECT count(*) FROM {table}")[0][0])
+        return len(rows(app, f"TABLE {table}"))
 
 
 def test_the_same_key_and_body_bring_the_first_answer_again(books: Books, empty: Cluster) -> None:

@@ -2,10 +2,12 @@
 
 import http.client
 import json
+import os
 import signal
 import socket
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -103,10 +105,8 @@ def test_what_is_no_request_is_answered_with_a_problem(
     line, problem = raw(server, request_bytes)
     assert line.split()[1] == str(status).encode()
     assert problem["status"] == status
-    wait_until(
-        lambda: f"- - {status} 0.0ms id={problem['request_id']} ip=127.0.0.1" in server.log.read_text(),
-        "the log has the request",
-    )
+    logged = f"- - {status} 0.0ms id={problem['request_id']} ip=127.0.0.1"
+    assert logged in server.log.read_text()
 
 
 def test_a_chunked_body_is_bounded_too(server: Server, key: str) -> None:
@@ -137,7 +137,26 @@ def test_a_forwarded_header_changes_neither_peer_nor_path(server: Server) -> Non
 
 
 def test_a_worker_that_was_killed_comes_back(server: Server) -> None:
+    before = workers(server)
+    for worker in before:
+        os.kill(worker, signal.SIGKILL)
+    after = wait_until(lambda: workers(server) - before, "there are new workers")
+    assert after.isdisjoint(before)
     client = connection(server)
     client.request("GET", "/health")
     assert client.getresponse().status == 200
-    assert "Traceback" not in server.log.read_text()
+    logged = [line for line in server.log.read_text().splitlines() if "SIGKILL" in line]
+    assert logged
+    assert all(" api " in line for line in logged)
+
+
+def workers(server: Server) -> set[int]:
+    """The process ids of the workers, once there are two."""
+    pid = server.process.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    return wait_until(
+        lambda: (
+            found if len(found := {int(p) for p in children.read_text().split()}) > 1 else set()
+        ),
+        "there are two workers",
+    )

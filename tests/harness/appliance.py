@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import psycopg
 import requests
 
+from appliance.settings import variables
 from appliance.storage import Storage
 from tests.harness import processes
 from tests.harness.processes import Process
@@ -23,7 +24,7 @@ from tests.harness.waiting import wait_until
 
 COMMAND = Path(sys.executable).with_name("appliance")
 
-_OURS = ("PORT", "STORAGE_DIR", "SECRET_KEY_BASE", "SKIP_SCHEMA_CHECK", "CLIENT_MIGRATIONS_DIR")
+_OURS = {*variables(), *(f"{name}_FILE" for name in variables())}
 
 
 def free_port() -> int:
@@ -63,10 +64,10 @@ class Appliance:
         """Everything printed so far."""
         return "\n".join(self.lines)
 
-    def start(self) -> "Appliance":
-        """Start it and return at once."""
+    def start(self, mode: str = "up") -> "Appliance":
+        """Start it, or another run mode, and return at once."""
         self._process = subprocess.Popen(
-            [COMMAND, "up"],
+            [COMMAND, mode],
             env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -1,0 +1,75 @@
+"""A whole run of the bench, small."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FIGURES = {
+    ("cold boot to 200 on /up", "ms"),
+    ("warm boot to 200 on /up", "ms"),
+    ("idle memory", "MiB PSS"),
+    *(
+        (name, unit)
+        for name in ("read an account", "read a page of 20", "write")
+        for unit in ("requests/s", "p50 ms", "p99 ms")
+    ),
+    ("the load generator itself", "requests/s"),
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
+    """The table and the document of a quick run."""
+    results = tmp_path_factory.mktemp("results")
+    ran = subprocess.run(
+        [sys.executable, "-m", "bench"],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "BENCH_QUICK": "1", "BENCH_RESULTS": str(results)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert ran.returncode == 0, ran.stderr + ran.stdout
+    (path,) = results.iterdir()
+    return ran.stdout, json.loads(path.read_text())
+
+
+def test_the_table_has_a_line_for_every_figure_and_says_what_was_not_measured(
+    run: tuple[str, dict[str, Any]],
+) -> None:
+    table, _ = run
+    lines = table.splitlines()
+    assert lines[0].split() == "figure unit ours bare ours/bare aim bare is".split()
+    for name, unit in FIGURES:
+        assert any(line.startswith(name) and f"  {unit}  " in line for line in lines), name
+    assert "The image's size was not measured" in table
+
+
+def test_every_figure_in_the_document_has_samples_in_pairs(
+    run: tuple[str, dict[str, Any]],
+) -> None:
+    _, document = run
+    assert {(entry["name"], entry["unit"]) for entry in document["figures"]} == FIGURES
+    for entry in document["figures"]:
+        ours = entry["ours"]
+        assert 0 < ours["low"] <= ours["median"] <= ours["high"], entry
+        if entry["bare"]:
+            assert len(entry["bare"]["samples"]) == len(ours["samples"])
+            assert entry["ratio"]["median"] > 0
+
+
+def test_the_document_says_where_and_how_it_was_measured(run: tuple[str, dict[str, Any]]) -> None:
+    _, document = run
+    assert document["format"] == 1
+    assert document["knobs"]["quick"] is True
+    assert {"cpus", "memory_mib", "python", "load_before"} <= document["machine"].keys()
+    assert set(document["boots"]) == {"ours", "same", "least"}
+    assert {"supervisor", "postgres", "steward", "api"} == set(
+        document["boots"]["ours"]["memory"][0]
+    )

@@ -1,0 +1,1 @@
+"""Migrations on a real Postgres, some through real appliances."""
