@@ -101,7 +101,9 @@ def _by_number(uid: int) -> Identity:
 
 
 # capabilities(7), prctl(2), capset(2)
-_PR_SET_KEEPCAPS = 8
+_PR_SET_SECUREBITS = 28
+_KEEP_CAPS = 1 << 4
+_NO_SETUID_FIXUP = 1 << 2
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
 _CAP_DAC_READ_SEARCH = 2
@@ -109,7 +111,8 @@ _CAPABILITY_VERSION_3 = 0x20080522
 
 
 def _keep_capabilities() -> None:
-    _libc().prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
+    # Without the fixup access(2) heeds capabilities too: Postgres asks it for its own programs.
+    _libc().prctl(_PR_SET_SECUREBITS, _KEEP_CAPS | _NO_SETUID_FIXUP, 0, 0, 0)
 
 
 def _reduce_to_search_capability(closed: Path, identity: Identity) -> None:

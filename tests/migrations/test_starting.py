@@ -1,7 +1,7 @@
 """Migrations when appliances start: real processes, their exit codes and their words."""
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,9 +20,17 @@ Make = Callable[..., Appliance]
 
 
 @pytest.fixture
-def make_api(database: Database, make_appliance: Make) -> Make:
-    """Make appliances on this test's database, for the run mode `api`."""
-    return lambda **variables: make_appliance(database.storage.root, **variables)
+def make_api(database: Database) -> Iterator[Make]:
+    """Make appliances for the run mode `api` on the shared Postgres, which outlives them."""
+    made: list[Appliance] = []
+
+    def make(**variables: str) -> Appliance:
+        made.append(Appliance(database.storage.root, **variables))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.kill_everything()
 
 
 def forget_the_last(database: Database) -> None:
