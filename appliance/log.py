@@ -5,14 +5,16 @@ from datetime import UTC, datetime
 
 _STDOUT = 1
 # A line break or an escape sequence inside a text must not be able to forge another line.
-_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), 127, *range(128, 160))}
-_SEPARATORS = {0x2028: "\\u2028", 0x2029: "\\u2029"}
+_ESCAPED = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {
+    0x2028: "\\u2028",
+    0x2029: "\\u2029",
+}
 
 
 def write_line(program: str, text: str) -> None:
     """Write `2026-11-20T13:00:00.123Z program text` as one line; control characters are escaped."""
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
-    line = f"{stamp}Z {program} {text.translate(_CONTROL | _SEPARATORS)}\n"
+    line = f"{stamp}Z {program} {text.translate(_ESCAPED)}\n"
     try:
         os.write(_STDOUT, line.encode("utf-8", "backslashreplace"))
     except OSError:

@@ -44,7 +44,7 @@ def run(settings: Settings, storage: Storage, identity: Identity) -> None:
     gate = SchemaGate(database, tracks, skip=settings.skip_schema_check)
     server.serve(
         lambda: app.create_app(settings, storage, database, gate),
-        listener.fileno(),
+        listener.detach(),
         workers=workers,
         threads=threads,
     )

@@ -1,13 +1,19 @@
 """What most commands need: the settings, the storage and a connection."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import psycopg
+from psycopg import errors
 
 from appliance import settings as environment
-from appliance.errors import DatabaseError
+from appliance.errors import ApplianceError, DatabaseError, SchemaError
 from appliance.postgres import config
-from appliance.postgres.connect import Connection, connect, unreachable
+from appliance.postgres.connect import Connection, connect, reason, unreachable
 from appliance.settings import Settings
 from appliance.storage import Storage
+
+_NOT_MIGRATED = (errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedColumn)
 
 
 def load() -> tuple[Settings, Storage]:
@@ -16,14 +22,25 @@ def load() -> tuple[Settings, Storage]:
     return configured, Storage(configured.storage_dir)
 
 
-def open_connection(storage: Storage, role: str, *, database: str = config.DATABASE) -> Connection:
-    """Connect as a role; raises DatabaseError in words if that is not possible."""
+@contextmanager
+def connected(
+    storage: Storage, role: str, *, database: str = config.DATABASE
+) -> Iterator[Connection]:
+    """A connection as a role; whatever the database says against it is said in words."""
     if not storage.root.exists():
         raise DatabaseError(
             f"There is no storage at {storage.root}.",
             "Say where it is with STORAGE_DIR, or start the appliance first.",
         )
     try:
-        return connect(storage, role, database=database, program="appliance")
+        with connect(storage, role, database=database, program="appliance") as connection:
+            yield connection
     except psycopg.OperationalError as error:
         raise unreachable(storage, error) from error
+    except _NOT_MIGRATED as error:
+        raise SchemaError(
+            f"The database lacks what this command needs: {reason(error)}.",
+            "Bring it up to date: appliance migrate",
+        ) from error
+    except psycopg.Error as error:
+        raise ApplianceError(f"The database refuses: {reason(error)}.") from error

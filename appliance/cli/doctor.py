@@ -1,12 +1,14 @@
 """What goes wrong in practice, looked at one by one, each with what to do about it."""
 
+from dataclasses import asdict
+
 import click
 
 from appliance import doctor as checks
 from appliance import settings as environment
 from appliance.cli.main import print_json
+from appliance.doctor import Finding
 from appliance.errors import ExitCode
-from appliance.storage import Storage
 
 _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
@@ -18,15 +20,25 @@ def doctor(as_json: bool) -> int:
 
     It changes nothing and may run beside a working appliance.
     """
-    settings = environment.load().settings
-    findings = checks.examine(settings, Storage(settings.storage_dir))
+    findings = checks.examine(environment.load())
+    problems = sum(finding.state == "problem" for finding in findings)
     if as_json:
-        print_json([vars(finding) for finding in findings])
+        print_json([asdict(finding) for finding in findings])
     else:
         for finding in findings:
-            click.secho(f"{finding.state:8}", fg=_COLOURS[finding.state], nl=False)
-            click.echo(f" {finding.check}: {finding.text}")
-            if finding.hint:
-                click.echo(f"         -> {finding.hint}")
-    bad = any(finding.state == "problem" for finding in findings)
-    return ExitCode.FAILURE if bad else ExitCode.OK
+            _print(finding)
+        click.echo(_summary(problems))
+    return ExitCode.FAILURE if problems else ExitCode.OK
+
+
+def _print(finding: Finding) -> None:
+    click.secho(f"{finding.state:8}", fg=_COLOURS[finding.state], nl=False)
+    click.echo(f" {finding.check}: {finding.text}")
+    if finding.hint:
+        click.echo(f"         -> {finding.hint}")
+
+
+def _summary(problems: int) -> str:
+    if not problems:
+        return "No problem found."
+    return f"{problems} problem{'s' * (problems > 1)} found."

@@ -1,5 +1,7 @@
 """API keys: make them, see them, revoke them."""
 
+from dataclasses import asdict
+
 import click
 
 from appliance.cli import context
@@ -18,7 +20,7 @@ def keys() -> None:
 def create(name: str) -> None:
     """Make a key called NAME and print it once, alone on the last line."""
     _, storage = context.load()
-    with context.open_connection(storage, config.OWNER_ROLE) as connection:
+    with context.connected(storage, config.OWNER_ROLE) as connection:
         key = store.create(connection, name)
     click.echo("Keep this key; it is not shown again.", err=True)
     click.echo(key)
@@ -27,12 +29,12 @@ def create(name: str) -> None:
 @keys.command(name="list")
 @click.option("--json", "as_json", is_flag=True, help="Print it for programs.")
 def list_(as_json: bool) -> None:
-    """List the keys: public part, name, when it was made and revoked."""
+    """List the keys: public part, when it was made, whether it is live, name."""
     _, storage = context.load()
-    with context.open_connection(storage, config.OWNER_ROLE) as connection:
+    with context.connected(storage, config.OWNER_ROLE) as connection:
         found = store.list_keys(connection)
     if as_json:
-        print_json([vars(key) if hasattr(key, "__dict__") else key for key in found])
+        print_json([asdict(key) for key in found])
         return
     for key in found:
         state = f"revoked {key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else "live"
@@ -46,6 +48,6 @@ def list_(as_json: bool) -> None:
 def revoke(name: str) -> None:
     """Revoke the live key called NAME (or with that public part) at once."""
     _, storage = context.load()
-    with context.open_connection(storage, config.OWNER_ROLE) as connection:
+    with context.connected(storage, config.OWNER_ROLE) as connection:
         key = store.revoke(connection, name)
     click.echo(f"Revoked {key.public_id} ({key.name}).")

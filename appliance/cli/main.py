@@ -3,6 +3,7 @@
 import importlib
 import json
 import sys
+from datetime import date
 from typing import Any
 
 import click
@@ -72,13 +73,24 @@ def main(arguments: list[str] | None = None) -> int:
             click.echo(f"  {error.hint}", err=True)
         return error.exit_code
     except BrokenPipeError:
+        # Whoever read the output has gone; Python would complain once more when it ends.
+        sys.stdout = None
         return ExitCode.FAILURE
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        click.echo(f"appliance: {error.strerror or error}{where}.", err=True)
+        click.echo("  Run it as root, or as the user that the appliance runs as.", err=True)
+        return ExitCode.STORAGE if error.filename else ExitCode.FAILURE
     return int(result or 0)
 
 
 def print_json(document: Any) -> None:
-    """Print a document for programs."""
-    click.echo(json.dumps(document, indent=2, default=str))
+    """Print a document for programs; times are ISO 8601."""
+    click.echo(json.dumps(document, indent=2, default=_plain))
+
+
+def _plain(value: Any) -> str:
+    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 if __name__ == "__main__":

@@ -9,24 +9,23 @@ import click
 from appliance import identities
 from appliance import settings as environment
 from appliance.log import write_line
+from appliance.settings import Settings
 from appliance.storage import Storage
 
 
 @click.command()
 def up() -> int:
-    """Run everything: Postgres, the API and the steward, until SIGTERM or Ctrl-C."""
+    """Run Postgres and the API, until SIGTERM or Ctrl-C."""
     from appliance import generated_secrets, supervision
     from appliance.postgres import ownership
     from appliance.process import keep_log_descriptor
 
-    loaded = environment.load()
-    for warning in loaded.warnings:
-        write_line("settings", f"warning: {warning}")
-    storage = Storage(loaded.settings.storage_dir)
+    settings = _load()
+    storage = Storage(settings.storage_dir)
     storage.prepare(identities.detect())
-    if not loaded.settings.allow_broken_flock:
+    if not settings.allow_broken_flock:
         ownership.check_locks_exclude(storage)
-    settings = generated_secrets.complete(loaded.settings, storage)
+    settings = generated_secrets.complete(settings, storage)
     environment.export(replace(settings, appliance_instance=secrets.token_hex(6)))
     environment.set_variable("APPLIANCE_PYTHON", sys.executable)
     keep_log_descriptor()
@@ -35,13 +34,13 @@ def up() -> int:
 
 @click.command()
 def api() -> None:
-    """Run the API alone, on a database that another process runs on the same storage.
+    """Run the API alone, beside a running database.
 
-    Refuses to start if the schema is behind this version (see SKIP_SCHEMA_CHECK).
+    The database is another process' on the same storage. It refuses to start if the schema is behind this version (see SKIP_SCHEMA_CHECK).
     """
     from appliance.api import program
 
-    settings = environment.load().settings
+    settings = _load()
     storage = Storage(settings.storage_dir)
     program.check_schema(settings, storage)
     program.run(settings, storage, identities.detect().api)
@@ -61,7 +60,9 @@ def migrate(adopt: tuple[str, ...]) -> None:
     from appliance.postgres import config
 
     settings, storage = context.load()
-    context.open_connection(storage, config.SUPERUSER, database="postgres").close()
+    # By hand one wants to hear it at once; upkeep waits for the database as long as it takes.
+    with context.connected(storage, config.SUPERUSER, database="postgres"):
+        pass
     count = upkeep.migrate(settings, storage, adopt)
     done = "adopted or applied" if adopt else "applied"
     click.echo(
@@ -69,3 +70,10 @@ def migrate(adopt: tuple[str, ...]) -> None:
         if count
         else "Nothing to do: the schema is in sync."
     )
+
+
+def _load() -> Settings:
+    loaded = environment.load()
+    for warning in loaded.warnings:
+        write_line("settings", f"warning: {warning}")
+    return loaded.settings

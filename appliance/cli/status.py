@@ -14,7 +14,7 @@ from appliance.migrations import guard
 from appliance.migrations.guard import SchemaState
 from appliance.migrations.tracks import load_tracks
 from appliance.postgres import config, ownership
-from appliance.postgres.connect import Connection, connect
+from appliance.postgres.connect import Connection, connect, reason
 from appliance.settings import Settings
 from appliance.storage import Storage, mebibytes
 
@@ -38,7 +38,7 @@ def collect(settings: Settings, storage: Storage) -> dict[str, Any]:
     return {
         "version": __version__,
         "storage": {"path": str(storage.root), "free_bytes": _free(storage)},
-        "owner": asdict(owner) if owner else None,
+        "owner": {**asdict(owner), "running": ownership.is_owned(storage)} if owner else None,
         "database": _database(settings, storage),
     }
 
@@ -52,8 +52,8 @@ def _database(settings: Settings, storage: Storage) -> dict[str, Any]:
                 **_facts(connection),
                 "migrations": _migrations(guard.read_schema_state(connection, tracks)),
             }
-    except psycopg.OperationalError as error:
-        return {"ok": False, "error": str(error).strip()}
+    except psycopg.Error as error:
+        return {"ok": False, "error": reason(error)}
 
 
 def _facts(connection: Connection) -> dict[str, Any]:
@@ -79,27 +79,41 @@ def _free(storage: Storage) -> int | None:
 
 
 def _print(report: dict[str, Any]) -> None:
-    free, owner, database = report["storage"]["free_bytes"], report["owner"], report["database"]
+    free = report["storage"]["free_bytes"]
     room = f", {mebibytes(free)} free" if free is not None else ", which does not exist"
-    click.echo(f"appliance   {report['version']}")
-    click.echo(f"storage     {report['storage']['path']}{room}")
-    click.echo(
-        f"owner       {owner['hostname']} ({owner['instance']}) since {owner['since']}, "
-        f"version {owner['version']}"
-        if owner
-        else "owner       none yet"
-    )
+    lines = [
+        ("appliance", report["version"]),
+        ("storage", f"{report['storage']['path']}{room}"),
+        ("owner", _owner_line(report["owner"])),
+        ("database", _database_line(report["database"])),
+    ]
+    if report["database"]["ok"]:
+        lines.append(("migrations", _migrations_line(report["database"]["migrations"])))
+    for name, text in lines:
+        click.echo(f"{name:11} {text}")
+
+
+def _owner_line(owner: dict[str, Any] | None) -> str:
+    if owner is None:
+        return "none yet"
+    who = f"{owner['hostname']} ({owner['instance']}), version {owner['version']}"
+    return f"{who}, since {owner['since']}" if owner["running"] else f"none now; last was {who}"
+
+
+def _database_line(database: dict[str, Any]) -> str:
     if not database["ok"]:
-        click.echo(f"database    does not answer: {database['error']}")
-        return
-    migrations = database["migrations"]
-    pending = [*migrations["engine"]["pending"], *migrations["client"]["pending"]]
-    click.echo(
-        f"database    Postgres {database['server_version']}, {mebibytes(database['size_bytes'])}, "
-        f"{database['connections']} connections, up since {database['started_at']:%Y-%m-%d %H:%M:%S}"
+        return f"does not answer: {database['error']}"
+    return (
+        f"Postgres {database['server_version']}, {mebibytes(database['size_bytes'])}, "
+        f"{database['connections']} connections, "
+        f"up since {database['started_at'].isoformat(timespec='seconds')}"
     )
-    click.echo(
-        f"migrations  engine {migrations['engine']['applied']:04d}, "
-        f"client {migrations['client']['applied']:04d}, "
-        + (f"pending: {', '.join(pending)}" if pending else "nothing pending")
+
+
+def _migrations_line(migrations: dict[str, Any]) -> str:
+    tracks = [migrations[name] for name in ("engine", "client")]
+    pending = [name for track in tracks for name in track["pending"]]
+    return (
+        ", ".join(f"{track['name']} {track['applied']:04d}" for track in tracks)
+        + f", {'pending: ' + ', '.join(pending) if pending else 'nothing pending'}"
     )

@@ -33,16 +33,17 @@ class Sizes:
 def sizes(resources: Resources) -> Sizes:
     """Share the memory out between Postgres, the API and the system's page cache."""
     memory = resources.memory_mib
-    shared = _between(16, memory // 4 if memory >= 1024 else memory // 8, 2048)
+    ample = memory >= 1024  # noqa: PLR2004 - a GiB, in MiB
+    shared = _between(16, memory // 4 if ample else memory // 8, 2048)
     return Sizes(
         shared_buffers=shared,
         work_mem=_between(2, memory // 128, 32),
         maintenance_work_mem=_between(16, memory // 16, 512),
         effective_cache_size=_between(64, memory // 2, 1 << 20),
-        max_connections=60 if memory < 1024 else 100,  # noqa: PLR2004
+        max_connections=100 if ample else 60,
         max_wal_size=_between(128, memory // 4, 512),
         workers=_between(1, resources.cpus, 4),
-        autovacuum_workers=1 if memory < 1024 else 3,  # noqa: PLR2004
+        autovacuum_workers=3 if ample else 1,
     )
 
 

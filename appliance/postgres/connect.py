@@ -60,11 +60,21 @@ def wait_and_connect(
 
 def unreachable(storage: Storage, error: psycopg.Error) -> DatabaseError:
     """Say in words that the database cannot be reached, and what to look at."""
-    reason = str(error).strip().splitlines()[-1] if str(error).strip() else "no answer"
     return DatabaseError(
-        f"The database at {storage.socket} cannot be reached: {reason}",
-        "Is the appliance running on this storage? See `appliance status` and the log.",
+        f"The database at {storage.socket} cannot be reached: {reason(error)}.",
+        "Is the appliance running on this storage, and is this user root or the one it runs as? "
+        "See `appliance doctor`.",
     )
+
+
+def reason(error: psycopg.Error) -> str:
+    """The end of the error's first line: what is wrong, without where and what else to try.
+
+    >>> reason(psycopg.OperationalError('to socket "/x" failed: No such file\\n\\tIs it?'))
+    'No such file'
+    """
+    first = (str(error).strip() or "no answer").splitlines()[0]
+    return first.rpartition(" failed: ")[2].removeprefix("FATAL:").strip()
 
 
 def is_away(error: psycopg.Error, connection: Connection) -> bool:

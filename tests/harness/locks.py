@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from appliance.storage import Storage
+from tests.harness.processes import everyone
 
 
 def is_free(storage: Storage) -> bool:
@@ -28,11 +29,11 @@ def waits(pid: int) -> bool:
 def holders(storage: Storage) -> set[int]:
     """Every process that has the lock file open."""
     found = set()
-    for name in filter(str.isdigit, os.listdir("/proc")):
+    for process in everyone():
         try:
-            targets = {link.readlink() for link in Path(f"/proc/{name}/fd").iterdir()}
+            targets = {link.readlink() for link in Path(f"/proc/{process.pid}/fd").iterdir()}
         except (FileNotFoundError, PermissionError, ProcessLookupError):
             continue
         if storage.lock in targets:
-            found.add(int(name))
+            found.add(process.pid)
     return found

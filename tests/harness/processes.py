@@ -35,7 +35,7 @@ def read(pid: int) -> Process | None:
 
 def everyone() -> list[Process]:
     """Every process of this machine."""
-    found = (read(int(name)) for name in os.listdir("/proc") if name.isdigit())
+    found = (read(int(entry.name)) for entry in Path("/proc").iterdir() if entry.name.isdigit())
     return [process for process in found if process]
 
 

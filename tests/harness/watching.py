@@ -45,7 +45,7 @@ class PostmasterWatch:
         alive = processes.postgres_processes(self._pgdata)
         masters = [p for p in alive if _is_postmaster(p, alive)]
         self.postmasters_seen |= {p.pid for p in masters}
-        strangers = [p for m in masters[:1] for p in alive if p.pid != m.pid and p.parent != m.pid]
+        strangers = [p for m in masters[:1] for p in alive if m.pid not in (p.pid, p.parent)]
         # Processes are read one after the other: it counts only if all of them are still there.
         if strangers and self._still_there(masters + strangers):
             self.violations.append(f"{masters} beside {strangers}")

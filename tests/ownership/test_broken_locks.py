@@ -60,7 +60,7 @@ def test_the_apis_user_can_neither_take_nor_replace_the_lock(appliance: Applianc
         lambda: os.open(storage.lock, os.O_RDWR),
         storage.lock.unlink,
         lambda: storage.lock.rename(storage.run / "elsewhere"),
-        lambda: (storage.run / "mine").touch(),
+        (storage.run / "mine").touch,
     ):
         assert as_the_api(attempt) == "PermissionError"
 

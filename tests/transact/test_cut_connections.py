@@ -57,7 +57,7 @@ def test_a_unit_that_wrote_nothing_is_simply_run_again(
 ) -> None:
     proxy.cuts = [Cut.AFTER_COMMIT_WAS_ANSWERED]
     runs: list[int] = []
-    open_database(proxy.folder).write(lambda connection: runs.append(1))
+    open_database(proxy.folder).write(lambda _: runs.append(1))
     assert len(runs) == 2
 
 

@@ -66,7 +66,7 @@ class Background:
     def _run(self, database: Database, unit: Callable[[Connection], Any]) -> None:
         try:
             self._outcome.append(database.write(unit))
-        except BaseException as error:  # noqa: BLE001 - raised again in `result`
+        except BaseException as error:
             self._error.append(error)
 
 

@@ -1,0 +1,49 @@
+"""The checks behind `appliance doctor`: each looks at one thing that goes wrong in practice.
+
+They change nothing and may run beside a working appliance.
+"""
+
+from collections.abc import Callable
+
+from appliance.doctor import database, machine, storage
+from appliance.doctor.finding import Finding, Subject, of_error, ok, warning
+from appliance.errors import ApplianceError
+from appliance.settings import Environment
+from appliance.storage import Storage
+
+__all__ = ["Finding", "examine"]
+
+
+def examine(environment: Environment) -> list[Finding]:
+    """Run every check; one that itself fails is a finding too."""
+    subject = Subject(environment.settings, Storage(environment.settings.storage_dir))
+    findings = [finding.named("settings") for finding in _settings(environment)]
+    for name, check in _CHECKS.items():
+        try:
+            finding = check(subject)
+        except (ApplianceError, OSError) as error:
+            finding = of_error(error)
+        findings.append(finding.named(name))
+    return findings
+
+
+def _settings(environment: Environment) -> list[Finding]:
+    warnings = [warning(text, "See `appliance env`.") for text in environment.warnings]
+    return warnings or [ok("nothing to complain about")]
+
+
+_CHECKS: dict[str, Callable[[Subject], Finding]] = {
+    "storage": storage.folder,
+    "disk": storage.disk,
+    "socket path": storage.socket_path,
+    "locks": storage.locks,
+    "owner": storage.owner,
+    "users": machine.users,
+    "programs": machine.programs,
+    "memory": machine.memory,
+    "shared memory": machine.shared_memory,
+    "port": machine.port,
+    "clock": machine.clock,
+    "cluster": database.cluster_files,
+    "schema": database.schema,
+}

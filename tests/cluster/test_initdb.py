@@ -1,0 +1,68 @@
+"""A cluster is made whole or not at all, and nobody makes it twice."""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.harness import locks, processes
+from tests.harness.postgres_program import PostgresProgram
+from tests.harness.processes import Process
+from tests.harness.waiting import wait_until
+
+Make = Callable[..., PostgresProgram]
+
+
+def initdbs(program: PostgresProgram) -> list[Process]:
+    wanted = f"--pgdata={program.storage.pgdata_new}"
+    return [p for p in processes.everyone() if wanted in p.command and "/initdb " in p.command]
+
+
+@pytest.mark.parametrize("step", range(4))
+def test_killed_in_the_middle_of_initdb_the_next_start_works(make_program: Make, step: int) -> None:
+    # The moment is random on purpose: whatever it hits, the next start must cope.
+    killed = make_program().start()
+    wait_until(lambda: initdbs(killed), "initdb runs")
+    time.sleep(random.uniform(0.1 * step, 0.1 * step + 0.1))  # noqa: S311
+    doomed = [killed.pid, *(p.pid for p in processes.descendants(killed.pid))]
+    for pid in doomed:
+        processes.kill(pid)
+    killed.wait()
+    following = make_program().start().wait_until_serving()
+    assert not following.storage.pgdata_new.exists()
+    with following.connect(database="postgres") as connection:
+        assert connection.execute("SHOW data_checksums").fetchone() == ("on",)
+
+
+def test_an_initdb_that_outlives_its_killed_parent_keeps_the_lock(make_program: Make) -> None:
+    killed = make_program().start()
+    running = wait_until(lambda: initdbs(killed), "initdb runs")[0]
+    os.kill(running.pid, signal.SIGSTOP)
+    killed.send(signal.SIGKILL)
+    killed.wait()
+    try:
+        assert not locks.is_free(killed.storage)
+        following = make_program().start()
+        wait_until(lambda: locks.waits(following.pid), "the next one waits in the lock")
+        assert killed.storage.pgdata_new.exists()
+    finally:
+        for process in [*processes.descendants(running.pid), running]:
+            processes.kill(process.pid)
+    following.wait_until_serving()
+    assert not killed.storage.pgdata_new.exists()
+
+
+def test_a_start_that_is_interrupted_during_initdb_leaves_no_initdb_behind(
+    make_program: Make,
+) -> None:
+    stopped = make_program().start()
+    wait_until(lambda: initdbs(stopped), "initdb runs")
+    stopped.send(signal.SIGINT)
+    assert stopped.wait(10) != 0
+    wait_until(lambda: not initdbs(stopped), "initdb is gone")
+    wait_until(lambda: locks.is_free(stopped.storage), "the lock is free")
+    assert "Traceback" not in stopped.log
+    assert not stopped.storage.pgdata.exists()
