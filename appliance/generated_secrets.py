@@ -1,5 +1,6 @@
 """Secrets that nobody set: made once, kept in the storage, never shown."""
 
+import errno
 import os
 import time
 from dataclasses import replace
@@ -33,10 +34,15 @@ def _made(path: Path) -> str:
     # Exclusive: of two containers that start together, one makes the secret, the other reads it.
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     secret = generate_secret()
-    with open(descriptor, "w", encoding="ascii") as file:
-        file.write(secret + "\n")
-        file.flush()
-        os.fsync(descriptor)
+    try:
+        with open(descriptor, "w", encoding="ascii") as file:
+            file.write(secret + "\n")
+            file.flush()
+            os.fsync(descriptor)
+    except OSError:
+        # An empty file would stop every later start.
+        path.unlink()
+        raise
     fsync_directory(path.parent)
     return secret
 
@@ -56,6 +62,8 @@ def _read(path: Path) -> str:
 
 
 def _unusable(path: Path, error: Exception) -> StorageError:
+    full = isinstance(error, OSError) and error.errno == errno.ENOSPC
     return StorageError(
-        f"The secret in {path} cannot be used: {error}.", "Give this user access to it."
+        f"The secret in {path} cannot be used: {getattr(error, 'strerror', None) or error}.",
+        "Make room and start again." if full else "Give this user access to it.",
     )

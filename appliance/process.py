@@ -4,7 +4,9 @@
 'hello\\n'
 """
 
+import ctypes
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +16,8 @@ from appliance.errors import ApplianceError
 
 # A number above what supervisord closes in its children (minfds in supervisord.conf).
 LOG_DESCRIPTOR = 200
+
+_PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def run(
@@ -42,7 +46,7 @@ def run(
         timeout=timeout_s,
         check=False,
         pass_fds=tuple(inherit),
-        preexec_fn=prepare,  # noqa: PLW1509 - only single-threaded programs of ours start others
+        preexec_fn=prepare,  # safe: only single-threaded programs of ours start others
     )
     if check and result.returncode != 0:
         said = (result.stderr.strip() or result.stdout.strip()).splitlines()[-8:]
@@ -53,8 +57,16 @@ def run(
 
 
 def call(command: Sequence[str]) -> int:
-    """Run a program that writes to our log; return its exit code, negative if a signal ended it."""
-    return subprocess.run(list(command), stdin=subprocess.DEVNULL, check=False).returncode
+    """Run a program that writes to our log; return its exit code, negative if a signal ended it.
+
+    If this process is killed, the kernel ends the program too.
+    """
+    return subprocess.run(
+        list(command),
+        stdin=subprocess.DEVNULL,
+        check=False,
+        preexec_fn=_end_with_parent,  # safe: only single-threaded programs of ours start others
+    ).returncode
 
 
 def become(program: Path, arguments: Sequence[str]) -> NoReturn:
@@ -82,3 +94,7 @@ def adopt_log_descriptor() -> None:
         os.close(LOG_DESCRIPTOR)
     except OSError:
         return
+
+
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)

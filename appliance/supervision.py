@@ -115,6 +115,8 @@ class _Options(ServerOptions):  # type: ignore[misc]
 class _Supervisor(Supervisor):  # type: ignore[misc]
     def runforever(self) -> None:
         events.subscribe(events.ProcessStateFatalEvent, self._cannot_start)
+        # It waits for an event, up to a second, before it starts the first program.
+        self.options.waker.wake()
         super().runforever()
 
     def _cannot_start(self, event: Any) -> None:

@@ -15,6 +15,7 @@ from bench.bare import Bare
 from bench.books import seed
 from bench.figures import Figure
 from bench.knobs import Knobs
+from bench.load import Result
 from bench.ours import Ours
 from bench.systems import System, wipe
 from bench.throughput import Target
@@ -100,7 +101,7 @@ def _prepare(systems: dict[str, System], folder: Path) -> None:
 
 def _race(
     ours: System, least: System, chosen: Knobs, folder: Path
-) -> tuple[list[throughput.Match], list[throughput.Result]]:
+) -> tuple[list[throughput.Match], list[Result]]:
     targets = []
     try:
         for system in (ours, least):

@@ -25,7 +25,7 @@ from bench.processes import Process, free_port, start, stop, wait_until, wait_un
 # As appliance.postgres.cluster has them; a test compares.
 INITDB_OPTIONS = (
     f"--username={config.SUPERUSER} --auth=peer --data-checksums --encoding=UTF8 "
-    "--locale=C.UTF-8 --lc-collate=C --no-instructions"
+    "--locale=C.UTF-8 --lc-collate=C --no-instructions --set=dynamic_shared_memory_type=mmap"
 )
 # gunicorn's settings that bare parts would have too: those that decide about speed and memory.
 _SHARED_OPTIONS = (

@@ -22,8 +22,8 @@ def table(figures: Sequence[Figure]) -> str:
     """One line for each figure: median (smallest-largest).
 
     >>> print(table([Figure("warm boot", "ms", (10.0,), (8.0,), "the parts")]))
-    figure     unit  ours          bare           ours/bare         aim  bare is
-    warm boot  ms    10.0 (10-10)  8.00 (8.0-8.0)  1.25 (1.25-1.25)       the parts
+    figure     unit  ours              bare              ours/bare         aim  bare is
+    warm boot  ms    10.0 (10.0-10.0)  8.00 (8.00-8.00)  1.25 (1.25-1.25)       the parts
     """
     lines = [_HEAD, *map(_line, figures)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(_HEAD))]

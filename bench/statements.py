@@ -65,12 +65,31 @@ class _Recording:
         self._connection = connection
         self._seen = seen
 
-    def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
+    def execute(self, query: str, *arguments: Any, **options: Any) -> Any:
         self._seen.append(query)
         return self._connection.execute(query, *arguments, **options)
 
+    @property
+    def pgconn(self) -> "_RecordingCommands":
+        return _RecordingCommands(self._connection, self._seen)
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
+
+
+class _RecordingCommands:
+    """The connection under it, which our app uses for commands without parameters."""
+
+    def __init__(self, connection: Connection, seen: list[str]) -> None:
+        self._below = connection.pgconn
+        self._seen = seen
+
+    def exec_(self, command: bytes) -> Any:
+        self._seen.append(command.decode())
+        return self._below.exec_(command)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._below, name)
 
 
 @contextmanager

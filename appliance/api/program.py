@@ -3,6 +3,7 @@
 import errno
 import socket
 import sys
+import time
 from pathlib import Path
 
 import psycopg
@@ -27,6 +28,8 @@ _BACKLOG = 2048
 _STATEMENT_TIMEOUT_S = 25.0
 _SMALL_MIB = 512
 _WORKER_MIB = 192
+# Workers whose master was killed hold the port until they notice: a second, then their requests.
+_PORT_IS_FREED_IN_S = 5.0
 
 
 def run(settings: Settings, storage: Storage, identity: Identity) -> None:
@@ -84,18 +87,28 @@ def concurrency(settings: Settings, resources: Resources) -> tuple[int, int]:
 
 def listen(port: int) -> socket.socket:
     """Open the port on every address; raises SettingsError if that is not possible."""
+    deadline = time.monotonic() + _PORT_IS_FREED_IN_S
+    while True:
+        try:
+            return _bind(port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() >= deadline:
+                raise _cannot_listen(port, error) from error
+        time.sleep(0.02)
+
+
+def _bind(port: int) -> socket.socket:
     dual = socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if dual else socket.AF_INET
-    try:
-        return socket.create_server(
-            ("", port), family=family, backlog=_BACKLOG, dualstack_ipv6=dual
-        )
-    except OSError as error:
-        reasons = {
-            errno.EADDRINUSE: f"Port {port} is taken by another program.",
-            errno.EACCES: f"Port {port} may be opened by root only.",
-        }
-        raise SettingsError(
-            reasons.get(error.errno or 0, f"Port {port} cannot be opened: {error.strerror}."),
-            "Choose another one with PORT.",
-        ) from error
+    return socket.create_server(("", port), family=family, backlog=_BACKLOG, dualstack_ipv6=dual)
+
+
+def _cannot_listen(port: int, error: OSError) -> SettingsError:
+    reasons = {
+        errno.EADDRINUSE: f"Port {port} is taken by another program.",
+        errno.EACCES: f"Port {port} may be opened by root only.",
+    }
+    return SettingsError(
+        reasons.get(error.errno or 0, f"Port {port} cannot be opened: {error.strerror}."),
+        "Choose another one with PORT.",
+    )

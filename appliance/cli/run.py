@@ -36,7 +36,8 @@ def up() -> int:
 def api() -> None:
     """Run the API alone, beside a running database.
 
-    The database is another process' on the same storage. It refuses to start if the schema is behind this version (see SKIP_SCHEMA_CHECK).
+    The database is another process' on the same storage. It refuses to start if the schema is
+    behind this version (see SKIP_SCHEMA_CHECK).
     """
     from appliance.api import program
 

@@ -53,7 +53,7 @@ def create(
     _give_to(fresh, user)
     options = (
         f"--username={config.SUPERUSER} --auth=peer --data-checksums --encoding=UTF8 "
-        "--locale=C.UTF-8 --lc-collate=C --no-instructions"
+        "--locale=C.UTF-8 --lc-collate=C --no-instructions --set=dynamic_shared_memory_type=mmap"
     )
     initdb = binaries.program("initdb")
     try:

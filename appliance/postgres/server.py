@@ -27,7 +27,7 @@ def serve(
     user = identities.database
     descriptor = ownership.open_lock(storage, user.uid, user.gid)
     _take(descriptor, storage, locks_exclude=locks_exclude)
-    ownership.note_owner(storage, instance)
+    _note_owner(storage, instance)
     created = cluster.prepare(storage, identities, resources, descriptor)
     if locks_exclude:
         cluster.remove_stale_files(storage)
@@ -52,3 +52,11 @@ def _take(descriptor: int, storage: Storage, *, locks_exclude: bool) -> None:
     write_line(PROGRAM, f"standby: {held_by} owns the database; waiting for it to end")
     ownership.wait_for_lock(descriptor)
     write_line(PROGRAM, "the owner is gone; this container owns the database now")
+
+
+def _note_owner(storage: Storage, instance: str) -> None:
+    try:
+        ownership.note_owner(storage, instance)
+    except OSError as error:
+        # It is for people only; if the disk is full, the cluster's own check says so.
+        write_line(PROGRAM, f"{storage.owner} could not be written: {error.strerror}")

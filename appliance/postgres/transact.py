@@ -35,11 +35,11 @@ _LEAVE_TOKEN = """
     INSERT INTO appliance.commit_tokens (token)
     SELECT %s WHERE pg_current_xact_id_if_assigned() IS NOT NULL
     RETURNING pg_current_xact_id()::text
-"""
-_FIND_TOKEN = "SELECT 1 FROM appliance.commit_tokens WHERE token = %s"
+"""  # noqa: S105 - SQL, no password
+_FIND_TOKEN = "SELECT 1 FROM appliance.commit_tokens WHERE token = %s"  # noqa: S105
 
 
-class DatabaseUnavailable(DatabaseError):
+class DatabaseUnavailable(DatabaseError):  # noqa: N818 - it says a state of the database
     """The deadline passed. `outcome` truly says what became of the write."""
 
     def __init__(self, outcome: str, retry_after_s: int = 2) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.settings import generate_secret
 from appliance.storage import Storage
 from tests.cluster.conftest import fill
 from tests.cluster.fingerprint import fingerprint
@@ -84,7 +85,7 @@ def test_a_full_disk_with_a_cluster_is_refused_and_the_cluster_left_as_it_was(
         os.chown(path, *os_owner(stopped_cluster / "pgdata"))
     fill(small_disk)
     before = fingerprint(storage.pgdata)
-    refused = make_appliance(storage.root).start()
+    refused = make_appliance(storage.root, SECRET_KEY_BASE=generate_secret()).start()
     assert refused.wait() == 4, refused.log
     assert "is full: 0 MiB are free" in refused.log
     assert "Traceback" not in refused.log

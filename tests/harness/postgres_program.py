@@ -25,6 +25,8 @@ COMMAND = (sys.executable, "-P", "-m", "appliance.programs", "postgres")
 class PostgresProgram:
     """What supervisord runs as `postgres`. Everything it prints is kept in `lines`."""
 
+    command: tuple[str, ...] = COMMAND
+
     def __init__(self, root: Path, **variables: str) -> None:
         self.storage = Storage(root)
         self.variables = variables
@@ -46,7 +48,7 @@ class PostgresProgram:
         """Make the storage's folders, start the program and return at once."""
         self.storage.prepare(identities.detect())
         self._process = subprocess.Popen(
-            COMMAND,
+            self.command,
             env={**os.environ, "STORAGE_DIR": str(self.storage.root), **self.variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

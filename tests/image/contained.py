@@ -105,5 +105,7 @@ def processes(container: Container) -> list[Process]:
 
 
 def postmasters(container: Container) -> list[Process]:
-    """The postmasters in a container; backends have other command lines."""
-    return [entry for entry in processes(container) if entry.command.startswith(POSTMASTER)]
+    """The postmasters in a container. A fork of one has its command line for a moment."""
+    found = [entry for entry in processes(container) if entry.command.startswith(POSTMASTER)]
+    forks = {entry.pid for entry in found}
+    return [entry for entry in found if entry.parent not in forks]

@@ -8,10 +8,13 @@ import pytest
 import requests
 
 from appliance.errors import ExitCode
+from appliance.migrations.runner import ADVISORY_LOCK
 from appliance.migrations.tracks import ENGINE_FOLDER, read_migrations
 from appliance.postgres import config
+from tests.harness import processes
 from tests.harness.appliance import COMMAND, Appliance
 from tests.harness.postgres_program import PostgresProgram
+from tests.harness.processes import Process
 from tests.harness.waiting import wait_until
 from tests.migrations.database import Database
 
@@ -190,3 +193,44 @@ def test_objects_without_a_ledger_end_the_container_until_they_are_adopted(
     assert f"{len(ENGINE)} migrations adopted" in said
     assert open_for_repair.stop() == 0
     make_appliance().start().wait_until_up()
+
+
+def of_storage(appliance: Appliance) -> list[Process]:
+    """The processes that were started for this appliance's storage."""
+    wanted = f"STORAGE_DIR={appliance.storage.root}".encode()
+
+    def started_for_it(process: Process) -> bool:
+        try:
+            return wanted in Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
+        except OSError:
+            return False
+
+    return [process for process in processes.everyone() if started_for_it(process)]
+
+
+def test_a_migration_that_waits_for_the_database_ends_with_its_appliance(
+    make_appliance: Make,
+) -> None:
+    waiting = make_appliance()
+    waiting.storage.pgdata.mkdir(parents=True)
+    (waiting.storage.pgdata / "PG_VERSION").write_text("15\n")
+    assert waiting.start().wait() == ExitCode.STORAGE
+    assert of_storage(waiting) == []
+
+
+def test_a_migration_that_waits_ends_with_a_steward_that_was_killed(
+    make_appliance: Make,
+) -> None:
+    waiting = make_appliance(MIGRATION_TIMEOUT="600")
+    owner = make_appliance().start().wait_until_up()
+    with owner.connect() as other:
+        other.execute("SELECT pg_advisory_lock(%s)", (ADVISORY_LOCK,))
+        waiting.start()
+        task = wait_until(lambda: tasks_of(waiting), "it migrates")[0]
+        processes.kill(task.parent)
+        wait_until(lambda: not processes.alive(task.pid), "its end")
+
+
+def tasks_of(appliance: Appliance) -> list[Process]:
+    found = processes.descendants(appliance.process.pid)
+    return [process for process in found if process.command.endswith("programs migrate")]

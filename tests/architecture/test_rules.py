@@ -1,0 +1,137 @@
+"""Who may do what: each rule names the only modules in which a thing occurs."""
+
+import ast
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = sorted((ROOT / "appliance").rglob("*.py"))
+EVERYTHING = [*PROGRAM, *sorted((ROOT / "tests").rglob("*.py"))]
+LONGEST_FILE = 250
+PROCESS_CALLS = ("exec", "fork", "spawn", "posix_spawn", "system", "popen")
+
+Occurs = Callable[[ast.AST], bool]
+
+
+def attribute_of_os(*names: str) -> Occurs:
+    """Uses of os.NAME, or of a name imported from os, that begin with one of these."""
+
+    def occurs(node: ast.AST) -> bool:
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            return node.value.id == "os" and node.attr.startswith(names)
+        if isinstance(node, ast.ImportFrom) and node.module == "os":
+            return any(alias.name.startswith(names) for alias in node.names)
+        return False
+
+    return occurs
+
+
+def imports_of(*names: str) -> Occurs:
+    """Imports of one of these modules."""
+
+    def occurs(node: ast.AST) -> bool:
+        if isinstance(node, ast.Import):
+            return any(alias.name.partition(".")[0] in names for alias in node.names)
+        return isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in names
+
+    return occurs
+
+
+def text_with(part: str) -> Occurs:
+    """String constants that hold a text; a docstring may speak of it."""
+    return lambda node: (
+        isinstance(node, ast.Constant) and isinstance(node.value, str) and part in node.value
+    )
+
+
+def name_of(*names: str) -> Occurs:
+    """Names and attributes, imported or used."""
+    return lambda node: (
+        (isinstance(node, ast.Name) and node.id in names)
+        or (isinstance(node, ast.Attribute) and node.attr in names)
+        or (isinstance(node, ast.alias) and node.name in names)
+    )
+
+
+def modules_where(occurs: Occurs) -> set[str]:
+    """The modules of the program in which it occurs, as paths below `appliance`."""
+    return {
+        str(file.relative_to(ROOT / "appliance"))
+        for file in PROGRAM
+        if any(occurs(node) for node in nodes(file))
+    }
+
+
+def nodes(file: Path) -> Iterator[ast.AST]:
+    """Everything in a file but docstrings."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    docstrings = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    return (node for node in ast.walk(tree) if id(node) not in docstrings)
+
+
+@pytest.mark.parametrize(
+    ("occurs", "allowed"),
+    [
+        pytest.param(
+            attribute_of_os("environ", "getenv", "putenv"),
+            {"settings/exporting.py", "settings/loading.py"},
+            id="the environment is read in settings only",
+        ),
+        pytest.param(
+            imports_of("subprocess", "multiprocessing", "pty"),
+            {"process.py"},
+            id="processes are started in process only",
+        ),
+        pytest.param(
+            attribute_of_os(*PROCESS_CALLS), {"process.py"}, id="programs are become there only"
+        ),
+        pytest.param(
+            imports_of("fcntl", "filelock"),
+            {"postgres/ownership.py"},
+            id="locks are taken in ownership only",
+        ),
+        pytest.param(text_with("/storage"), {"storage.py"}, id="paths are known to storage only"),
+        pytest.param(name_of("TYPE_CHECKING"), set(), id="no import hides from the layers"),
+        pytest.param(name_of("link", "hardlink_to"), set(), id="no hardlinks"),
+        pytest.param(imports_of("tests", "bench"), set(), id="the program knows no tests"),
+    ],
+)
+def test_it_occurs_only_where_it_may(occurs: Occurs, allowed: set[str]) -> None:
+    assert modules_where(occurs) == allowed
+
+
+def test_no_file_is_too_long_to_be_read_at_once() -> None:
+    long = {
+        str(file.relative_to(ROOT)): length
+        for file in EVERYTHING
+        if (length := len(file.read_text(encoding="utf-8").splitlines())) > LONGEST_FILE
+    }
+    assert long == {}
+
+
+def test_every_module_says_what_it_is() -> None:
+    silent = [f.name for f in PROGRAM if not ast.get_docstring(ast.parse(f.read_text()))]
+    assert silent == []
+
+
+@pytest.mark.parametrize(
+    ("code", "occurs"),
+    [
+        ("from os import environ", attribute_of_os("environ")),
+        ("import os\nos.execv('/x', [])", attribute_of_os(*PROCESS_CALLS)),
+        ("from subprocess import run", imports_of("subprocess")),
+        ("from typing import TYPE_CHECKING", name_of("TYPE_CHECKING")),
+        ("import os\nos.link('a', 'b')", name_of("link")),
+        ("X = '/storage/x'", text_with("/storage")),
+    ],
+)
+def test_these_rules_see_what_they_forbid(code: str, occurs: Occurs) -> None:
+    assert any(occurs(node) for node in ast.walk(ast.parse(code)))

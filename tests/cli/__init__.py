@@ -1,0 +1,1 @@
+"""The `appliance` command, as people and programs call it."""

@@ -1,0 +1,59 @@
+"""`appliance status`, for people and for programs."""
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from appliance import __version__
+from appliance.errors import ExitCode
+from appliance.migrations.tracks import load_tracks
+from tests.cli.conftest import Run
+from tests.harness.appliance import Appliance
+
+REQUIRED = load_tracks(None)[0].required
+
+
+def test_status_says_in_five_lines_how_it_is(running: Appliance) -> None:
+    said = running.run("status").stdout
+    names = [line.split()[0] for line in said.splitlines()]
+    assert names == ["appliance", "storage", "owner", "database", "migrations"]
+    assert f"appliance   {__version__}\n" in said
+    assert "Postgres 16." in said
+    assert f"engine {REQUIRED:04d}, client 0000, nothing pending" in said
+
+
+def test_status_for_programs_has_times_in_iso_8601(running: Appliance) -> None:
+    report = json.loads(running.run("status", "--json").stdout)
+    assert report["database"]["ok"] is True
+    assert report["owner"]["running"] is True
+    assert report["database"]["migrations"]["engine"]["applied"] == REQUIRED
+    for moment in (report["database"]["started_at"], report["owner"]["since"]):
+        assert "T" in moment
+        assert datetime.fromisoformat(moment).utcoffset() is not None
+
+
+def test_status_without_a_storage_is_exit_code_6(run: Run, storage_folder: Path) -> None:
+    said = run("status")
+    assert said.returncode == ExitCode.DATABASE
+    assert f"{storage_folder}, which does not exist" in said.stdout
+    assert "owner       none yet" in said.stdout
+    assert "does not answer: No such file or directory" in said.stdout
+    assert json.loads(run("status", "--json").stdout)["database"]["ok"] is False
+
+
+def test_status_of_a_dead_appliance_tells_who_was_last(
+    make_appliance: Callable[..., Appliance],
+) -> None:
+    appliance = make_appliance().start().wait_until_up()
+    appliance.kill_everything()
+    said = appliance.run("status", check=False)
+    assert said.returncode == ExitCode.DATABASE
+    assert "owner       none now; last was " in said.stdout
+    assert "does not answer: Connection refused" in said.stdout
+
+
+def test_status_shows_a_client_track_that_is_behind(running: Appliance, tmp_path: Path) -> None:
+    (tmp_path / "0001_notes.sql").write_text("SELECT 1;")
+    behind = Appliance(running.storage.root, CLIENT_MIGRATIONS_DIR=str(tmp_path))
+    assert "pending: 0001_notes.sql" in behind.run("status").stdout

@@ -1,0 +1,99 @@
+"""What is killed comes back, and the service with it."""
+
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from tests.harness import processes
+from tests.harness.appliance import Appliance
+from tests.harness.processes import Process
+from tests.harness.waiting import wait_until
+
+ACCOUNT = {"kind": "asset", "currency": "EUR"}
+
+
+def program(name: str) -> Callable[[Appliance], Process]:
+    return lambda running: running.programs()[name]
+
+
+def api_worker(running: Appliance) -> Process:
+    return processes.descendants(running.programs()["api"].pid)[0]
+
+
+def steward(running: Appliance) -> Process:
+    return running.programs()["steward"]
+
+
+def backend(running: Appliance) -> Process:
+    master = running.postmaster()
+    assert master
+    return next(p for p in processes.descendants(master.pid) if "appliance" in p.command)
+
+
+@pytest.mark.parametrize(
+    "victim",
+    [program("postgres"), program("api"), api_worker, steward, backend],
+    ids=["postmaster", "gunicorn", "a worker", "steward", "a backend"],
+)
+def test_a_killed_process_comes_back_and_requests_are_served_again(
+    appliance: Appliance, victim: Callable[[Appliance], Process]
+) -> None:
+    appliance.call("POST", "/api/accounts", json={"name": "before", **ACCOUNT})
+    killed = victim(appliance)
+    processes.kill(killed.pid)
+    wait_until(lambda: not processes.alive(killed.pid), "its end")
+    wait_until(lambda: settled(appliance), "everything runs again")
+    appliance.wait_until_up()
+    made = appliance.call("POST", "/api/accounts", json={"name": "after", **ACCOUNT})
+    assert made.status_code == 201, made.text
+    names = {item["name"] for item in appliance.call("GET", "/api/accounts").json()["items"]}
+    assert names == {"before", "after"}
+    assert appliance.process.poll() is None
+
+
+def test_a_request_during_the_death_of_the_postmaster_is_held_and_not_failed(
+    appliance: Appliance,
+) -> None:
+    appliance.key()
+    master = appliance.postmaster()
+    assert master
+    processes.kill(master.pid)
+    made = appliance.call("POST", "/api/accounts", json={"name": "held", **ACCOUNT})
+    assert made.status_code == 201, made.text
+
+
+def test_a_crash_under_write_load_loses_no_acknowledged_row(
+    make_appliance: Callable[..., Appliance],
+) -> None:
+    first = make_appliance().start().wait_until_up()
+    acknowledged = 0
+    with first.connect() as connection:
+        connection.execute("CREATE TABLE rows (number integer PRIMARY KEY, filler text)")
+        for acknowledged in range(1, 400):
+            connection.execute("INSERT INTO rows VALUES (%s, repeat('x', 2000))", (acknowledged,))
+        first.kill_everything()
+    second = make_appliance().start().wait_until_up()
+    assert "not properly shut down" in second.log
+    with second.connect() as connection:
+        assert connection.execute("SELECT count(*) FROM rows").fetchone() == (acknowledged,)
+    assert second.stop() == 0
+
+
+def settled(running: Appliance) -> bool:
+    names = {"postgres", "api", "steward"}
+    found = running.programs()
+    return (
+        names <= set(found)
+        and running.postmaster() is not None
+        and bool(processes.descendants(found["api"].pid))
+    )
+
+
+def test_sigterm_still_works_after_everything_was_killed_once(appliance: Appliance) -> None:
+    for name in ("postgres", "api", "steward"):
+        processes.kill(appliance.programs()[name].pid)
+    wait_until(lambda: settled(appliance), "everything runs again")
+    appliance.wait_until_up()
+    appliance.process.send_signal(signal.SIGTERM)
+    assert appliance.wait(10) == 0

@@ -1,0 +1,71 @@
+"""What cannot be kept up ends the whole with a code and a line that name the reason."""
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.harness import processes
+from tests.harness.appliance import Appliance
+from tests.harness.waiting import wait_until
+
+Make = Callable[..., Appliance]
+
+
+def test_a_taken_port_ends_it_with_3_and_names_the_port(make_appliance: Make) -> None:
+    running = make_appliance()
+    with socket.create_server(("", running.port)):
+        assert running.start().wait() == 3
+    assert f"Port {running.port} is taken by another program. Choose another one" in running.log
+    assert "api cannot be kept running; the container ends" in running.log
+    assert processes.postgres_processes(running.storage.pgdata) == []
+
+
+def test_a_broken_client_migration_ends_it_with_5_and_names_file_and_reason(
+    make_appliance: Make, tmp_path: Path
+) -> None:
+    (tmp_path / "0001_broken.sql").write_text("CREATE TABLE mine (id nonsense);")
+    running = make_appliance(CLIENT_MIGRATIONS_DIR=str(tmp_path)).start()
+    assert running.wait() == 5
+    assert "The client migration 0001_broken.sql failed" in running.log
+    assert 'type "nonsense" does not exist' in running.log
+    assert "steward cannot be kept running; the container ends" in running.log
+    assert "database system is shut down" in running.log
+
+
+def test_a_cluster_made_unusable_while_it_runs_ends_it_with_4_after_a_crash(
+    appliance: Appliance,
+) -> None:
+    master = appliance.postmaster()
+    assert master
+    appliance.storage.pgdata.chmod(0o777)
+    processes.kill(master.pid)
+    assert appliance.wait() == 4
+    assert "has the permissions 0777" in appliance.log
+    assert "postgres cannot be kept running; the container ends" in appliance.log
+
+
+def test_a_program_that_dies_again_and_again_ends_it(appliance: Appliance) -> None:
+    for _ in range(4):
+        victim = appliance.programs()["steward"].pid
+        processes.kill(victim)
+        wait_until(lambda dead=victim: steward(appliance) not in (0, dead), "it is started again")
+    processes.kill(steward(appliance))
+    assert appliance.wait() == 1
+    assert "steward ended (signal 9)" in appliance.log
+    assert "steward cannot be kept running; the container ends" in appliance.log
+    assert "database system is shut down" in appliance.log
+
+
+def test_faults_of_the_environment_end_it_with_3_before_anything_is_made(
+    make_appliance: Make, storage_folder: Path
+) -> None:
+    refused = make_appliance(NUM_CPUS="many", MAX_BODY_BYTES="1").start()
+    assert refused.wait() == 3
+    assert "NUM_CPUS='many'" in refused.log
+    assert "MAX_BODY_BYTES='1'" in refused.log
+    assert not storage_folder.exists()
+
+
+def steward(running: Appliance) -> int:
+    program = running.programs().get("steward")
+    return program.pid if program else 0

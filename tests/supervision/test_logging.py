@@ -1,0 +1,92 @@
+"""Everything goes to standard output, in whole lines, one for each request, and no file."""
+
+import os
+import re
+import stat
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import requests
+
+from tests.harness import processes
+from tests.harness.appliance import Appliance
+from tests.harness.waiting import wait_until
+
+OURS = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (api|steward|postgres|supervisor|settings) .+"
+POSTGRES = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} UTC postgres (LOG|FATAL|ERROR|WARNING|DETAIL).*"
+REQUEST = r"\S+Z api (?P<method>\S+) (?P<path>\S+) (?P<status>\d+) [\d.]+ms id=(?P<id>\S+) ip=\S+"
+
+
+def test_every_request_makes_exactly_one_whole_line_under_concurrent_load(
+    appliance: Appliance,
+) -> None:
+    identifiers = [f"mine-{number}" for number in range(400)]
+    with ThreadPoolExecutor(8) as clients:
+        statuses = list(clients.map(lambda name: one_request(appliance, name), identifiers))
+    assert set(statuses) == {200, 401, 404}
+    wait_until(lambda: len(requests_seen(appliance)) >= len(identifiers), "all lines are there")
+    seen = requests_seen(appliance)
+    assert sorted(seen) == sorted(identifiers)
+    broken = [line for line in appliance.lines if not re.fullmatch(f"{OURS}|{POSTGRES}", line)]
+    assert broken == []
+    assert "secret-token" not in appliance.log
+    assert "secret-query" not in appliance.log
+
+
+def test_a_line_that_a_client_forges_stays_one_line(appliance: Appliance) -> None:
+    path = "/%0A2026-01-01T00:00:00.000Z%20postgres%20forged"
+    requests.get(appliance.url + path, headers={"X-Request-Id": "x"}, timeout=10)
+    wait_until(lambda: "forged" in appliance.log, "the request is logged")
+    assert not [line for line in appliance.lines if re.fullmatch(r"\S+Z postgres forged.*", line)]
+
+
+def test_nothing_is_written_to_files_but_the_cluster(appliance: Appliance) -> None:
+    appliance.call("GET", "/api/accounts")
+    allowed = (appliance.storage.pgdata, appliance.storage.lock)
+    for process in [
+        *processes.descendants(appliance.process.pid),
+        processes.read(appliance.process.pid),
+    ]:
+        assert process
+        for path in files_open_for_writing(process.pid):
+            assert path.is_relative_to(allowed[0]) or path == allowed[1], (process, path)
+    assert not [path for path in appliance.storage.root.rglob("*") if "log" in path.suffix]
+    assert not (appliance.storage.pgdata / "log").exists()
+
+
+def one_request(appliance: Appliance, name: str) -> int:
+    """One of four kinds of request; the last also makes Postgres write a line."""
+    headers = {"X-Request-Id": name, "Authorization": "Bearer secret-token"}
+    kind = hash(name) % 4
+    path = ("/health", "/api/accounts", "/nowhere?secret-query=1", "/up")[kind]
+    if kind == 3:
+        unknown_database(appliance)
+    return requests.get(appliance.url + path, headers=headers, timeout=30).status_code
+
+
+def unknown_database(appliance: Appliance) -> None:
+    try:
+        psycopg.connect(host=str(appliance.storage.run), user="app", dbname="nonsense")
+    except psycopg.OperationalError:
+        return
+
+
+def requests_seen(appliance: Appliance) -> list[str]:
+    found = (re.fullmatch(REQUEST, line) for line in list(appliance.lines))
+    return [match["id"] for match in found if match and match["id"].startswith("mine-")]
+
+
+def files_open_for_writing(pid: int) -> list[Path]:
+    """Regular files with a name that a process has open for writing."""
+    found = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            status = link.stat()
+            flags = int(Path(f"/proc/{pid}/fdinfo/{link.name}").read_text().split()[3], 8)
+        except FileNotFoundError:
+            continue
+        if stat.S_ISREG(status.st_mode) and flags & os.O_ACCMODE and status.st_nlink:
+            found.append(link.readlink())
+    return found

@@ -1,0 +1,60 @@
+"""/up says yes only when a request would be served, the schema included."""
+
+from collections.abc import Callable
+
+from appliance.migrations.runner import ADVISORY_LOCK
+from tests.harness.appliance import Appliance
+from tests.harness.waiting import wait_until
+
+Make = Callable[..., Appliance]
+UNDO_LAST_MIGRATION = """
+    DROP TABLE appliance.commit_tokens;
+    DELETE FROM appliance.engine_ledger WHERE number = 4
+"""
+
+END_THE_APIS_CONNECTIONS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'"
+)
+
+
+def test_up_is_never_200_before_the_schema_is_in_sync(make_appliance: Make) -> None:
+    owner = make_appliance().start().wait_until_up()
+    with owner.connect() as migrating:
+        migrating.execute("SELECT pg_advisory_lock(%s)", (ADVISORY_LOCK,))
+        migrating.execute(UNDO_LAST_MIGRATION)
+        behind = make_appliance().start()
+        wait_until(lambda: behind.status("/health") == 200, "its API runs")
+        assert [behind.status("/up") for _ in range(10)] == [503] * 10
+        assert behind.status("/api/accounts") == 503
+        migrating.execute("SELECT pg_advisory_unlock(%s)", (ADVISORY_LOCK,))
+        behind.wait_until_up()
+        last = migrating.execute("SELECT max(number) FROM appliance.engine_ledger").fetchone()
+    assert last
+    assert last[0] >= 4
+
+
+def test_from_the_first_moment_up_is_refused_or_503_until_it_is_200(make_appliance: Make) -> None:
+    starting = make_appliance().start()
+    seen: list[int] = []
+
+    def up() -> bool:
+        seen.append(starting.status("/up"))
+        return seen[-1] == 200
+
+    wait_until(up, "200 on /up", 60)
+    assert set(seen) <= {0, 503, 200}
+    with starting.connect("app") as connection:
+        assert connection.execute("SELECT count(*) FROM accounts").fetchone() == (0,)
+
+
+def test_up_turns_503_while_the_database_is_away_and_health_stays_200(
+    make_appliance: Make,
+) -> None:
+    running = make_appliance().start().wait_until_up()
+    with running.connect("postgres") as connection:
+        running.storage.socket.rename(running.storage.run / "aside")
+        connection.execute(END_THE_APIS_CONNECTIONS)
+    assert running.status("/up") == 503
+    assert running.status("/health") == 200
+    (running.storage.run / "aside").rename(running.storage.socket)
+    running.wait_until_up()
