@@ -4,9 +4,7 @@
 'hello\\n'
 """
 
-import ctypes
 import os
-import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,8 +14,6 @@ from appliance.errors import ApplianceError
 
 # A number above what supervisord closes in its children (minfds in supervisord.conf).
 LOG_DESCRIPTOR = 200
-
-_PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def run(
@@ -56,19 +52,6 @@ def run(
     return result
 
 
-def call(command: Sequence[str]) -> int:
-    """Run a program that writes to our log; return its exit code, negative if a signal ended it.
-
-    If this process is killed, the kernel ends the program too.
-    """
-    return subprocess.run(
-        list(command),
-        stdin=subprocess.DEVNULL,
-        check=False,
-        preexec_fn=_end_with_parent,  # safe: only single-threaded programs of ours start others
-    ).returncode
-
-
 def become(program: Path, arguments: Sequence[str]) -> NoReturn:
     """Replace this process by `program`, with the environment as it is.
 
@@ -94,7 +77,3 @@ def adopt_log_descriptor() -> None:
         os.close(LOG_DESCRIPTOR)
     except OSError:
         return
-
-
-def _end_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)

@@ -1,4 +1,4 @@
-"""What runs inside: `python -m appliance.programs postgres|steward|api`, and the steward's tasks.
+"""What supervisord starts: `python -m appliance.programs postgres|steward|api`.
 
 Each imports only what it needs: memory is counted in megabytes here.
 """
@@ -17,20 +17,21 @@ from appliance.storage import Storage
 _INTERRUPTED = 130
 
 
-def main(name: str) -> int:
+def main(name: str, phase: str = "start") -> int:
     """Run one program; returns only when it ends, with its exit code."""
     adopt_log_descriptor()
     try:
-        return _PROGRAMS[name](settings.load().settings) or 0
+        _PROGRAMS[name](settings.load().settings, phase)
     except ApplianceError as error:
         write_block(name, str(error))
         return error.exit_code
     except KeyboardInterrupt:
         # A standby that is stopped: Postgres' stop signal reaches it before it is Postgres.
         return _INTERRUPTED
+    return 0
 
 
-def _postgres(configured: Settings) -> None:
+def _postgres(configured: Settings, _phase: str) -> None:
     from appliance.postgres import server
 
     server.serve(
@@ -42,37 +43,27 @@ def _postgres(configured: Settings) -> None:
     )
 
 
-def _steward(configured: Settings) -> int:
+def _steward(configured: Settings, phase: str) -> None:
     from appliance import steward
 
-    return steward.run(configured, identities.detect().database)
+    if phase == "idle":
+        steward.idle()
+    if phase == "prune":
+        steward.prune(configured)
+    steward.start(configured, identities.detect().database)
 
 
-def _migrate(configured: Settings) -> None:
-    from appliance import upkeep
-
-    upkeep.migrate(configured, Storage(configured.storage_dir))
-
-
-def _prune(configured: Settings) -> None:
-    from appliance import upkeep
-
-    upkeep.prune(Storage(configured.storage_dir))
-
-
-def _api(configured: Settings) -> None:
+def _api(configured: Settings, _phase: str) -> None:
     from appliance.api import program
 
     program.run(configured, Storage(configured.storage_dir), identities.detect().api)
 
 
-_PROGRAMS: dict[str, Callable[[Settings], int | None]] = {
+_PROGRAMS: dict[str, Callable[[Settings, str], None]] = {
     "postgres": _postgres,
     "steward": _steward,
     "api": _api,
-    "migrate": _migrate,
-    "prune": _prune,
 }
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))

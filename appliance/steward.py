@@ -1,18 +1,21 @@
-"""The small long-lived program of ours: it has the database brought up to date, then keeps house.
+"""The small long-lived program of ours: it brings the database up to date, then keeps house.
 
-The work itself is done by short-lived programs, so that between two tasks this one is nothing but
-a clock of a few megabytes.
+Between two tasks it is nothing but a clock of a few megabytes: it replaces itself by a fresh
+interpreter that has loaded nothing else.
 """
 
 import socket
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
+from appliance import process
+from appliance.errors import ApplianceError
 from appliance.identities import Identity, become
 from appliance.log import write_line
-from appliance.process import call
 from appliance.settings import Settings
+from appliance.storage import Storage
 
 PROGRAM = "steward"
 
@@ -20,31 +23,53 @@ _KEEP_HOUSE_EVERY_S = 3600.0
 _UP = b"GET /up HTTP/1.0\r\nHost: localhost\r\nUser-Agent: steward\r\n\r\n"
 
 
-def run(settings: Settings, identity: Identity) -> int:
-    """Migrate, say when the appliance serves, then prune once an hour for ever.
+def start(settings: Settings, identity: Identity) -> NoReturn:
+    """Migrate and say when the appliance serves; then become the clock.
 
-    Returns only if the migration fails, with its exit code. With SKIP_SCHEMA_CHECK=true it goes on
-    nevertheless: somebody wants to look at the database, or to adopt what is there.
+    Raises what the migration raises. With SKIP_SCHEMA_CHECK=true it goes on nevertheless:
+    somebody wants to look at the database, or to adopt what is there.
     """
     started = time.monotonic()
     needed = [Path(sys.prefix), Path(sys.base_prefix), Path(__file__)]
     if settings.client_migrations_dir is not None:
         needed.append(settings.client_migrations_dir)
     become(identity, *needed)
-    failed = _task("migrate")
-    if failed and not settings.skip_schema_check:
-        return failed
-    if failed:
+    try:
+        _migrate(settings)
+    except ApplianceError as error:
+        if not settings.skip_schema_check:
+            raise
+        write_line(PROGRAM, str(error))
         write_line(PROGRAM, "SKIP_SCHEMA_CHECK=true: it serves although the migrations failed")
     _announce(settings.port, started)
-    while True:
-        time.sleep(_KEEP_HOUSE_EVERY_S)
-        if _task("prune"):
-            write_line(PROGRAM, "pruning failed and is put off for an hour")
+    _become("idle")
 
 
-def _task(name: str) -> int:
-    return call([sys.executable, "-P", "-m", "appliance.programs", name])
+def idle() -> NoReturn:
+    """Be the clock: after an hour, keep house."""
+    time.sleep(_KEEP_HOUSE_EVERY_S)
+    _become("prune")
+
+
+def prune(settings: Settings) -> NoReturn:
+    """Throw away what is too old to matter, then be the clock again."""
+    from appliance import upkeep
+
+    try:
+        upkeep.prune(Storage(settings.storage_dir))
+    except ApplianceError as error:
+        write_line(PROGRAM, f"pruning is put off for an hour: {error}")
+    _become("idle")
+
+
+def _migrate(settings: Settings) -> None:
+    from appliance import upkeep
+
+    upkeep.migrate(settings, Storage(settings.storage_dir))
+
+
+def _become(phase: str) -> NoReturn:
+    process.become(Path(sys.executable), ["-P", "-m", "appliance.programs", PROGRAM, phase])
 
 
 def _announce(port: int, started: float) -> None:

@@ -24,6 +24,7 @@ from appliance.log import write_line
 PROGRAM = "supervisor"
 CONFIGURATION = Path("/etc/appliance/supervisord.conf")
 
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 _CHECKOUT = Path(__file__).parents[1] / "rootfs"
 
 
@@ -53,6 +54,7 @@ def run() -> int:
         _Supervisor(options).main()
     except asyncore.ExitNow:
         options.close_logger()
+    write_line(PROGRAM, f"stopped (exit code {options.exit_code})")
     return options.exit_code
 
 
@@ -79,9 +81,11 @@ class _Options(ServerOptions):  # type: ignore[misc]
 
     def get_signal(self) -> int | None:
         received: int | None = super().get_signal()
-        if received == signal.SIGHUP:
-            return signal.SIGTERM
-        return received
+        if received not in (*_STOP_SIGNALS, signal.SIGHUP):
+            return received
+        if self.mood >= SupervisorStates.RUNNING:
+            write_line(PROGRAM, f"stopping ({signal.Signals(received).name})")
+        return signal.SIGTERM
 
     def write_pidfile(self) -> None:
         """Nobody needs the file, and its default place is wherever we were started."""
@@ -96,10 +100,10 @@ class _Options(ServerOptions):  # type: ignore[misc]
         return pid, status
 
     def give_up(self, program: str, exit_code: int | None) -> None:
-        """End the container with a code that is never zero."""
-        write_line(PROGRAM, f"{program} cannot be kept running; the container ends")
+        """End everything with a code that is never zero."""
         known = exit_code in set(ExitCode) and exit_code
         self.exit_code = int(known or ExitCode.FAILURE)
+        write_line(PROGRAM, f"{program} cannot be kept running; stopping everything")
         self.mood = SupervisorStates.SHUTDOWN
 
     def _program_ended(self, process: Any, status: int) -> None:

@@ -84,9 +84,11 @@ def pending(track: Track, entries: tuple[Entry, ...]) -> tuple[Migration, ...]:
     for migration in track.migrations:
         entry_or_none = applied.get(migration.number)
         if entry_or_none is not None and entry_or_none.checksum != migration.checksum:
+            renamed = entry_or_none.name != migration.name
+            under = f" as {entry_or_none.name}" if renamed else ""
             raise SchemaError(
-                f"The {track.name} migration {migration.name} was edited after it was applied "
-                f"(as {entry_or_none.name}).",
+                f"The {track.name} migration {migration.name} was edited after it was applied"
+                f"{under}.",
                 "Put the old content back and make the change in a new file.",
             )
     return tuple(m for m in track.migrations if m.number not in applied)

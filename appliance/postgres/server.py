@@ -49,7 +49,7 @@ def _take(descriptor: int, storage: Storage, *, locks_exclude: bool) -> None:
         return
     owner = ownership.read_owner(storage)
     held_by = f"container {owner.hostname} since {owner.since}" if owner else "another container"
-    write_line(PROGRAM, f"standby: {held_by} owns the database; waiting for it to end")
+    write_line(PROGRAM, f"standby: {held_by} owns the database; serving through it until it ends")
     ownership.wait_for_lock(descriptor)
     write_line(PROGRAM, "the owner is gone; this container owns the database now")
 

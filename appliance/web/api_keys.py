@@ -87,7 +87,7 @@ def read_credentials(authorization: str | None) -> Credentials:
     """Read an Authorization header; raises 401 if it holds no key."""
     scheme, _, text = (authorization or "").partition(" ")
     if scheme.lower() != "bearer":
-        raise _unauthorized("Send an API key: Authorization: Bearer ap_…", "Bearer")
+        raise _unauthorized("Send an API key: Authorization: Bearer ap_...", "Bearer")
     match = _KEY.fullmatch(text.strip())
     if match is None:
         raise _invalid()

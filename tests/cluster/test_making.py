@@ -1,6 +1,5 @@
 """What a new cluster is like, and who may enter it."""
 
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,7 +47,7 @@ def test_no_process_of_it_listens_on_a_network_port(running: Appliance) -> None:
     mine = processes.postgres_processes(running.storage.pgdata)
     assert len(mine) > 3
     sockets = {
-        os.readlink(link).removeprefix("socket:[").removesuffix("]")
+        str(link.readlink()).removeprefix("socket:[").removesuffix("]")
         for process in mine
         for link in Path(f"/proc/{process.pid}/fd").iterdir()
     }
@@ -110,7 +109,7 @@ def as_the_apis_user(running: Appliance, role: str) -> "subprocess.CompletedProc
     user, psql = identities.detect().api, binaries.program("psql")
     return subprocess.run(
         [psql, "-h", running.storage.run, "-U", role, "-d", "appliance", "-c", "SELECT 1"],
-        preexec_fn=lambda: identities.become(user, psql),  # noqa: PLW1509
+        preexec_fn=lambda: identities.become(user, psql),
         capture_output=True,
         text=True,
         check=False,

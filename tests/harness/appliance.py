@@ -37,6 +37,8 @@ def free_port() -> int:
 class Appliance:
     """One running `appliance up`. Everything it prints is kept in `lines`."""
 
+    command: tuple[str | Path, ...] = (COMMAND,)
+
     def __init__(self, storage: Path, **variables: str) -> None:
         self.storage = Storage(storage)
         self.port = free_port()
@@ -67,7 +69,7 @@ class Appliance:
     def start(self, mode: str = "up") -> "Appliance":
         """Start it, or another run mode, and return at once."""
         self._process = subprocess.Popen(
-            [COMMAND, mode],
+            [*self.command, mode],
             env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -131,7 +133,7 @@ class Appliance:
         found = {}
         for process in processes.descendants(self.process.pid):
             if process.parent == self.process.pid and process.state != "Z":
-                name = process.command.rpartition("appliance.programs ")[2]
+                name = process.command.rpartition("appliance.programs ")[2].partition(" ")[0]
                 found["postgres" if "/postgres -D" in process.command else name] = process
         return found
 

@@ -15,7 +15,7 @@ from tests.platform import Application, Platform
 Deploy = Callable[..., Contained]
 
 
-class NoEngine(pytest.skip.Exception):
+class NoEngine(pytest.skip.Exception):  # type: ignore[name-defined, misc]
     """Skips a test for the one reason that all tests here share."""
 
 
@@ -56,7 +56,7 @@ def pytest_runtest_makereport(
     """Report all tests that have no engine in one line."""
     report = yield
     if report.skipped and call.excinfo and call.excinfo.errisinstance(NoEngine):
-        report.longrepr = ("tests/image", None, str(call.excinfo.value))
+        report.longrepr = ("tests/image", None, str(call.excinfo.value))  # type: ignore[assignment]
     return report
 
 

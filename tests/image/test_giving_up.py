@@ -34,7 +34,7 @@ def test_a_cluster_of_another_version_is_refused_and_left_alone(
     with pytest.raises(DeployError) as failure:
         platform.deploy(foreign_cluster, deploy_timeout_s=8)
     assert "15" in failure.value.logs
-    assert "cannot be kept running; the container ends" in failure.value.logs
+    assert "cannot be kept running; stopping everything" in failure.value.logs
     assert platform.volume_name(foreign_cluster) in names_of_volumes(platform)
 
 

@@ -82,7 +82,7 @@ def test_all_modules_are_compiled_already(run: Run) -> None:
     script = """
     find /opt/appliance/lib -name '*.py' | while read -r file; do
         set -- "${file%/*}/__pycache__/$(basename "$file" .py)".*.pyc
-        [ "$1" -nt "$file" ] || [ -e "$1" ] || echo "$file"; done"""
+        [ -e "$1" ] || echo "$file"; done"""
     assert run("sh", "-c", script).stdout == ""
 
 

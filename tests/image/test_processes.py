@@ -1,7 +1,7 @@
 """What runs in the container, as whom, and behind which doors."""
 
 from tests.harness.waiting import wait_until
-from tests.image.contained import Contained
+from tests.image.contained import POSTMASTER, Contained
 from tests.platform.containers import execute
 
 DATABASE_UID, API_UID = 5432, 5433
@@ -15,7 +15,10 @@ def test_pid_1_is_the_supervisor(shared: Contained) -> None:
 
 
 def test_postgres_and_the_api_run_as_their_own_users(shared: Contained) -> None:
-    postgres = [entry for entry in shared.processes() if "postgres" in entry.command.split("/")[-1]]
+    postgres = [
+        entry for entry in shared.processes() if entry.command.startswith((POSTMASTER, "postgres:"))
+    ]
+    assert len(postgres) > 1
     assert {entry.uid for entry in postgres} == {DATABASE_UID}
     api = [entry for entry in shared.processes() if "appliance.programs api" in entry.command]
     assert api

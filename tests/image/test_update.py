@@ -3,12 +3,14 @@
 import threading
 import time
 
+import pytest
 from docker.errors import APIError
 from docker.models.containers import Container
 
 from tests.harness.waiting import wait_until
 from tests.image.conftest import Deploy
 from tests.image.contained import Contained, Process, postmasters
+from tests.platform import DeployError
 from tests.scenarios.bookkeeper import Bookkeeper
 
 
@@ -73,9 +75,9 @@ def test_a_new_container_that_never_gets_healthy_leaves_the_old_one_serving(
     appliance = deploy()
     bookkeeper = Bookkeeper(appliance)
     bookkeeper.record(20, clients=2)
-    containers = appliance.platform.containers
-    new = containers.create(appliance.app, appliance.platform.volume(appliance.app))
-    new.start()
-    new.remove(force=True)
+    old = appliance.container
+    with pytest.raises(DeployError):
+        appliance.platform.update(appliance.app, deploy_timeout_s=0)
+    assert [entry.id for entry in appliance.platform.containers.of(appliance.app.name)] == [old.id]
     appliance.wait_until_up()
     assert len(bookkeeper.recorded()) == 20

@@ -8,7 +8,6 @@ import pytest
 import requests
 
 from appliance.errors import ExitCode
-from appliance.migrations.runner import ADVISORY_LOCK
 from appliance.migrations.tracks import ENGINE_FOLDER, read_migrations
 from appliance.postgres import config
 from tests.harness import processes
@@ -216,21 +215,3 @@ def test_a_migration_that_waits_for_the_database_ends_with_its_appliance(
     (waiting.storage.pgdata / "PG_VERSION").write_text("15\n")
     assert waiting.start().wait() == ExitCode.STORAGE
     assert of_storage(waiting) == []
-
-
-def test_a_migration_that_waits_ends_with_a_steward_that_was_killed(
-    make_appliance: Make,
-) -> None:
-    waiting = make_appliance(MIGRATION_TIMEOUT="600")
-    owner = make_appliance().start().wait_until_up()
-    with owner.connect() as other:
-        other.execute("SELECT pg_advisory_lock(%s)", (ADVISORY_LOCK,))
-        waiting.start()
-        task = wait_until(lambda: tasks_of(waiting), "it migrates")[0]
-        processes.kill(task.parent)
-        wait_until(lambda: not processes.alive(task.pid), "its end")
-
-
-def tasks_of(appliance: Appliance) -> list[Process]:
-    found = processes.descendants(appliance.process.pid)
-    return [process for process in found if process.command.endswith("programs migrate")]

@@ -4,7 +4,7 @@ import contextlib
 import http.client
 import threading
 import uuid
-from collections.abc import Mapping
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -131,7 +131,8 @@ class _Handler(BaseHTTPRequestHandler):
         kept = {
             name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP
         }
-        given: Mapping[str, str] = self.headers if self.server.proxy.forward_headers else {}
+        trusted = self.server.proxy.forward_headers
+        given = Message() if not trusted else self.headers
         client, host = str(self.client_address[0]), self.headers.get("Host", "")
         earlier = given.get("X-Forwarded-For")
         forwarded = {

@@ -57,7 +57,7 @@ class BackendHandler(BaseHTTPRequestHandler):
 
     do_POST = do_GET  # noqa: N815
 
-    def log_message(self, *args: Any) -> None:  # type: ignore[override]
+    def log_message(self, *args: Any) -> None:
         """Say nothing."""
 
 

@@ -16,7 +16,7 @@ def test_a_taken_port_ends_it_with_3_and_names_the_port(make_appliance: Make) ->
     with socket.create_server(("", running.port)):
         assert running.start().wait() == 3
     assert f"Port {running.port} is taken by another program. Choose another one" in running.log
-    assert "api cannot be kept running; the container ends" in running.log
+    assert "api cannot be kept running; stopping everything" in running.log
     assert processes.postgres_processes(running.storage.pgdata) == []
 
 
@@ -28,7 +28,7 @@ def test_a_broken_client_migration_ends_it_with_5_and_names_file_and_reason(
     assert running.wait() == 5
     assert "The client migration 0001_broken.sql failed" in running.log
     assert 'type "nonsense" does not exist' in running.log
-    assert "steward cannot be kept running; the container ends" in running.log
+    assert "steward cannot be kept running; stopping everything" in running.log
     assert "database system is shut down" in running.log
 
 
@@ -41,7 +41,7 @@ def test_a_cluster_made_unusable_while_it_runs_ends_it_with_4_after_a_crash(
     processes.kill(master.pid)
     assert appliance.wait() == 4
     assert "has the permissions 0777" in appliance.log
-    assert "postgres cannot be kept running; the container ends" in appliance.log
+    assert "postgres cannot be kept running; stopping everything" in appliance.log
 
 
 def test_a_program_that_dies_again_and_again_ends_it(appliance: Appliance) -> None:
@@ -52,7 +52,7 @@ def test_a_program_that_dies_again_and_again_ends_it(appliance: Appliance) -> No
     processes.kill(steward(appliance))
     assert appliance.wait() == 1
     assert "steward ended (signal 9)" in appliance.log
-    assert "steward cannot be kept running; the container ends" in appliance.log
+    assert "steward cannot be kept running; stopping everything" in appliance.log
     assert "database system is shut down" in appliance.log
 
 

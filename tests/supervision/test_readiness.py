@@ -7,11 +7,11 @@ from tests.harness.appliance import Appliance
 from tests.harness.waiting import wait_until
 
 Make = Callable[..., Appliance]
-UNDO_LAST_MIGRATION = """
-    DROP TABLE appliance.commit_tokens;
-    DELETE FROM appliance.engine_ledger WHERE number = 4
+FORGET_THE_LAST_MIGRATION = """
+    CREATE TABLE forgotten AS SELECT * FROM appliance.engine_ledger ORDER BY number DESC LIMIT 1;
+    DELETE FROM appliance.engine_ledger WHERE number IN (SELECT number FROM forgotten)
 """
-
+REMEMBER_IT = "INSERT INTO appliance.engine_ledger SELECT * FROM forgotten"
 END_THE_APIS_CONNECTIONS = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'"
 )
@@ -21,16 +21,15 @@ def test_up_is_never_200_before_the_schema_is_in_sync(make_appliance: Make) -> N
     owner = make_appliance().start().wait_until_up()
     with owner.connect() as migrating:
         migrating.execute("SELECT pg_advisory_lock(%s)", (ADVISORY_LOCK,))
-        migrating.execute(UNDO_LAST_MIGRATION)
+        migrating.execute(FORGET_THE_LAST_MIGRATION)
         behind = make_appliance().start()
         wait_until(lambda: behind.status("/health") == 200, "its API runs")
         assert [behind.status("/up") for _ in range(10)] == [503] * 10
         assert behind.status("/api/accounts") == 503
+        assert owner.status("/up") == 200, "migrations go forward only: its schema suffices"
+        migrating.execute(REMEMBER_IT)
         migrating.execute("SELECT pg_advisory_unlock(%s)", (ADVISORY_LOCK,))
         behind.wait_until_up()
-        last = migrating.execute("SELECT max(number) FROM appliance.engine_ledger").fetchone()
-    assert last
-    assert last[0] >= 4
 
 
 def test_from_the_first_moment_up_is_refused_or_503_until_it_is_200(make_appliance: Make) -> None:

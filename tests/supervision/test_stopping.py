@@ -2,7 +2,6 @@
 
 import os
 import pty
-import signal
 import socket
 import subprocess
 import threading
@@ -15,7 +14,7 @@ import pytest
 import requests
 
 from tests.harness import processes
-from tests.harness.appliance import Appliance, free_port
+from tests.harness.appliance import Appliance
 from tests.harness.waiting import wait_until
 
 CHECKOUT = Path(__file__).parents[2]
