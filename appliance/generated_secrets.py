@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from appliance.errors import StorageError
-from appliance.files import fsync_directory
+from appliance.files import fsync_directory, write_atomically
 from appliance.settings import Settings, generate_secret
 from appliance.storage import Storage
 
@@ -57,7 +57,8 @@ def _read(path: Path) -> str:
         if secret:
             return secret
         if time.monotonic() > deadline:
-            raise StorageError(f"{path} is empty.", "Remove it to have a new secret made.")
+            # A container died between making the file and writing it: nobody has used it yet.
+            write_atomically(path, generate_secret() + "\n", mode=0o600)
         time.sleep(0.01)
 
 

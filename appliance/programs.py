@@ -32,8 +32,9 @@ def main(name: str, phase: str = "start") -> int:
 
 
 def _postgres(configured: Settings, _phase: str) -> None:
-    from appliance.postgres import server
+    from appliance.postgres import binaries, server
 
+    settings.set_variable("LD_LIBRARY_PATH", str(binaries.libraries()))
     server.serve(
         Storage(configured.storage_dir),
         identities.detect(),

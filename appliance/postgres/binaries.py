@@ -13,6 +13,11 @@ def folder() -> Path:
     return Path(sys.prefix, "postgresql", "bin")
 
 
+def libraries() -> Path:
+    """The folder of Postgres' libraries; its extensions look for libpq where they were built."""
+    return Path(sys.prefix, "postgresql", "lib")
+
+
 def program(name: str) -> Path:
     """The absolute path of one program; fails with a sentence if it is missing."""
     path = folder() / name

@@ -13,6 +13,9 @@ DATABASE = "appliance"
 # Under ONCE /dev/shm has 64 MB, so anything that Postgres would put there must fit.
 SHARED_MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108
 
+# Postgres knows only GMT by itself; UTC it reads from the system's tzdata.
+_TIME_ZONE = "UTC" if Path("/usr/share/zoneinfo/UTC").exists() else "GMT"
+
 HBA = "# Written by the appliance at every start.\nlocal all all peer map=appliance\n"
 
 
@@ -78,8 +81,8 @@ def postgresql_conf(resources: Resources, socket_folder: Path) -> str:
         "random_page_cost": "1.1",
         "jit": "off",
         "idle_in_transaction_session_timeout": "10min",
-        "timezone": "'UTC'",
-        "log_timezone": "'UTC'",
+        "timezone": f"'{_TIME_ZONE}'",
+        "log_timezone": f"'{_TIME_ZONE}'",
         "log_line_prefix": "'%m postgres '",
         "log_destination": "'stderr'",
         "logging_collector": "off",

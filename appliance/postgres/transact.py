@@ -4,7 +4,8 @@ A unit is a function that runs inside one transaction. If the connection is lost
 was sent, the unit runs again on a new connection, until a deadline. If it is lost during COMMIT,
 the outcome is looked up: every writing transaction leaves a token, and the token is there exactly
 if the transaction committed. (The transaction's number alone would not do: after a crash Postgres
-may give a number that was never flushed to another transaction. See docs/decisions/0006-commit-tokens.md.)
+may give a number that was never flushed to another transaction; see
+docs/decisions/0006-commit-tokens.md.)
 """
 
 import os

@@ -23,5 +23,5 @@ def export(settings: Settings) -> None:
 
 
 def set_variable(name: str, value: str) -> None:
-    """Set a variable that the static supervisor configuration expands."""
+    """Set a variable that is not ours, for a program that this process starts or becomes."""
     os.environ[name] = value

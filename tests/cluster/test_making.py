@@ -39,6 +39,12 @@ def test_it_has_checksums_and_a_collation_that_no_library_can_change(running: Ap
         assert connection.execute("SELECT 'B' < 'a', upper('ä')").fetchone() == (True, "Ä")
 
 
+@pytest.mark.parametrize("library", ["postgres_fdw", "dblink", "pgcrypto", "pg_trgm"])
+def test_its_extensions_find_their_libraries(running: Appliance, library: str) -> None:
+    with running.connect("postgres") as connection:
+        connection.execute(f"LOAD '{library}'".encode())
+
+
 def test_no_process_of_it_listens_on_a_network_port(running: Appliance) -> None:
     listening = set()
     for table in ("tcp", "tcp6", "udp", "udp6"):

@@ -72,12 +72,20 @@ def test_a_secret_that_was_set_wins_and_nothing_is_written(storage: Storage) -> 
     assert not secret_file(storage).exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe"])
-def test_a_secret_file_that_holds_none_is_refused_with_a_next_step(
-    storage: Storage, content: bytes, monkeypatch: pytest.MonkeyPatch
+def test_a_secret_file_left_empty_by_a_crash_is_written_anew(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(generated_secrets, "_WRITING_TAKES_S", 0.05)
-    secret_file(storage).write_bytes(content)
+    secret_file(storage).touch()
+    made = generated_secrets.complete(Settings(), storage).secret_key_base
+    assert made
+    assert secret_file(storage).read_text().strip() == made
+
+
+def test_a_secret_file_that_holds_something_else_is_refused_with_a_next_step(
+    storage: Storage,
+) -> None:
+    secret_file(storage).write_bytes(b"\xff\xfe")
     with pytest.raises(StorageError) as caught:
         generated_secrets.complete(Settings(), storage)
     assert str(secret_file(storage)) in caught.value.message

@@ -84,11 +84,13 @@ def test_a_commit_in_progress_until_the_deadline_is_truly_unknown(
 ) -> None:
     add = AddThing()
     proxy.before_cut, proxy.cuts = add.freeze_backend, [Cut.AFTER_COMMIT_ARRIVED]
+    write = Background(open_database(proxy.folder, hold_seconds=0.5), add)
     try:
-        with pytest.raises(DatabaseUnavailable) as failure:
-            open_database(proxy.folder, hold_seconds=0.5).write(add)
+        wait_until(lambda: not write.running, "it gives up", 10)
     finally:
         add.thaw_backend()
+    with pytest.raises(DatabaseUnavailable) as failure:
+        write.result()
     assert failure.value.outcome == UNKNOWN
     assert add.runs == 1
     wait_until(lambda: things(server) == ["thing"], "the frozen COMMIT was applied after all")
