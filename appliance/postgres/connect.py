@@ -81,4 +81,7 @@ def is_away(error: psycopg.Error, connection: Connection) -> bool:
     """Whether the error means that the connection, and not the statement, has failed."""
     if connection.closed or connection.broken:
         return True
-    return error.sqlstate in AWAY_STATES or (error.sqlstate or "").startswith("08")
+    if error.sqlstate is None:
+        # Not from the server, so from libpq; a failed write leaves the connection looking well.
+        return type(error) in {psycopg.DatabaseError, psycopg.OperationalError}
+    return error.sqlstate in AWAY_STATES or error.sqlstate.startswith("08")

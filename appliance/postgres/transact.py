@@ -106,10 +106,9 @@ class Database:
             result = unit(connection)
             token = self._leave_token(connection) if writes else None
         except psycopg.Error as error:
-            self._undo(connection)
-            if is_away(error, connection) or isinstance(
-                error, (errors.SerializationFailure, errors.DeadlockDetected)
-            ):
+            away = is_away(error, connection)
+            self._undo(connection, away=away)
+            if away or isinstance(error, (errors.SerializationFailure, errors.DeadlockDetected)):
                 raise _Lost from error
             raise
         except BaseException:
@@ -130,7 +129,7 @@ class Database:
             _command(connection, b"COMMIT")
         except psycopg.Error as error:
             in_doubt = is_away(error, connection)
-            self._undo(connection)
+            self._undo(connection, away=in_doubt)
             if in_doubt and token is not None:
                 raise _InDoubt(*token, result) from error
             if in_doubt:
@@ -153,8 +152,11 @@ class Database:
             self._give_up_after(deadline, UNKNOWN, None)
             time.sleep(RECONNECT_INTERVAL_S)
 
-    def _undo(self, connection: Connection) -> None:
+    def _undo(self, connection: Connection, *, away: bool = False) -> None:
         """Roll back and keep the connection, or close it if that is not possible."""
+        if away:
+            connection.close()
+            return
         try:
             if connection.info.transaction_status != TransactionStatus.IDLE:
                 _command(connection, b"ROLLBACK")

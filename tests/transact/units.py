@@ -81,3 +81,9 @@ def backends(server: PostgresProgram, state: str) -> list[int]:
     query = "SELECT pid FROM pg_stat_activity WHERE application_name = 'unit' AND state = %s"
     with server.connect("postgres") as connection:
         return [row[0] for row in connection.execute(query, (state,))]
+
+
+def counter(database: Database, number: int) -> int:
+    query = "SELECT value FROM counters WHERE id = %s"
+    rows = database.read(lambda connection: connection.execute(query, (number,)).fetchall())
+    return int(rows[0][0])

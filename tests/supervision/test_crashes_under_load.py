@@ -1,0 +1,65 @@
+"""Postgres crashes under clients that never stop: they see slow answers and nothing else."""
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.harness import processes
+from tests.harness.appliance import Appliance
+from tests.harness.waiting import wait_until
+
+CLIENTS = 4
+CRASHES = 4
+
+
+def test_no_request_fails_and_none_is_doubled_while_backends_and_postmaster_are_killed(
+    appliance: Appliance,
+) -> None:
+    answers: list[int] = []
+    appliance.key()
+    with clients(appliance, answers):
+        for crash in range(CRASHES):
+            enough = len(answers) + 20
+            wait_until(lambda wanted=enough: len(answers) > wanted, "requests are answered")
+            kill_one_of_postgres(appliance, the_postmaster=crash % 2 == 1)
+    assert Counter(answers) == {201: len(answers)}
+    with appliance.connect() as connection:
+        row = connection.execute("SELECT count(*), count(DISTINCT name) FROM accounts").fetchone()
+    assert row == (len(answers), len(answers))
+
+
+@contextmanager
+def clients(appliance: Appliance, answers: list[int]) -> Iterator[None]:
+    """Clients that make accounts as fast as they can, each with names of its own."""
+    over = threading.Event()
+
+    def work(client: int) -> None:
+        number = 0
+        while not over.is_set():
+            account = {"name": f"{client}-{number}", "kind": "asset", "currency": "EUR"}
+            answers.append(appliance.call("POST", "/api/accounts", json=account).status_code)
+            number += 1
+
+    threads = [threading.Thread(target=work, args=(client,)) for client in range(CLIENTS)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join(60)
+
+
+def kill_one_of_postgres(appliance: Appliance, *, the_postmaster: bool) -> None:
+    """SIGKILL the postmaster, or a backend that serves the API, which makes Postgres recover."""
+    master = wait_until(appliance.postmaster, "a postmaster runs")
+
+    def victims() -> list[int]:
+        children = processes.descendants(master.pid)
+        return [p.pid for p in children if "app appliance" in p.command]
+
+    victim = master.pid if the_postmaster else wait_until(victims, "the API is connected")[0]
+    processes.kill(victim)
+    wait_until(lambda: not processes.alive(victim), "its end")

@@ -1,0 +1,63 @@
+"""One database object, shared by threads, and left behind by a fork."""
+
+import os
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from appliance.postgres.connect import Connection
+from tests.harness.postgres_program import PostgresProgram
+from tests.transact.conftest import Open
+from tests.transact.units import Background, counter
+
+INCREMENT = "UPDATE counters SET value = value + 1 WHERE id = %s"
+
+
+def test_a_forked_process_does_not_speak_on_its_parents_connection(
+    server: PostgresProgram, open_database: Open
+) -> None:
+    database = open_database(server.storage.run)
+    before = database.read(backend)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.write(writer, str(database.read(backend)).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with open(reader) as answer:
+        in_child = int(answer.read())
+    os.waitpid(child, 0)
+    assert in_child != before
+    assert database.read(backend) == before, "the parent's connection is whole"
+
+
+@pytest.fixture
+def eager_switching() -> Iterator[None]:
+    """Let threads interrupt each other at every step."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("eager_switching")
+def test_many_threads_share_it_and_every_write_counts_once(
+    server: PostgresProgram, open_database: Open
+) -> None:
+    database = open_database(server.storage.run)
+
+    def write_many(_: Connection) -> None:
+        for _number in range(40):
+            database.write(lambda connection: connection.execute(INCREMENT, (1,)) and None)
+
+    writers = [Background(database, write_many) for _ in range(8)]
+    for writer in writers:
+        writer.result()
+    assert counter(database, 1) == 320
+
+
+def backend(connection: Connection) -> int:
+    return connection.info.backend_pid
