@@ -29,8 +29,8 @@ class Ours:
         found = {"supervisor": self._process.pid}
         for pid in memory.children(self._process.pid):
             command = memory.command(pid)
-            is_postgres = "/postgres -D" in command
-            found["postgres" if is_postgres else command.rpartition(" ")[2]] = pid
+            name = command.partition("appliance.programs ")[2].partition(" ")[0]
+            found[name or "postgres"] = pid
         return found
 
     def stop(self) -> None:

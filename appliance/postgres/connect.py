@@ -1,6 +1,5 @@
 """Connections to the Postgres behind the storage's socket, whichever container runs it."""
 
-import time
 from typing import Any
 
 import psycopg
@@ -37,25 +36,6 @@ def connect(
         connect_timeout=5,
         autocommit=True,
     )
-
-
-def wait_and_connect(
-    storage: Storage,
-    role: str,
-    *,
-    timeout_s: float,
-    database: str = config.DATABASE,
-    program: str = "appliance",
-) -> Connection:
-    """Open a connection as soon as Postgres takes one; raises DatabaseError after `timeout_s`."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            return connect(storage, role, database=database, program=program)
-        except psycopg.OperationalError as error:
-            if time.monotonic() >= deadline:
-                raise unreachable(storage, error) from error
-        time.sleep(RECONNECT_INTERVAL_S)
 
 
 def unreachable(storage: Storage, error: psycopg.Error) -> DatabaseError:

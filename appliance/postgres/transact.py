@@ -183,7 +183,8 @@ class Database:
 
     def _reconnect(self, deadline: float, outcome: str) -> Connection:
         # One thread knocks, the others wait for it: recovery is not slowed by a crowd.
-        if not self._knocking.acquire(timeout=max(0.0, deadline - time.monotonic())):
+        knocking = self._knocking
+        if not knocking.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise DatabaseUnavailable(outcome)
         interval = RECONNECT_INTERVAL_S
         try:
@@ -195,7 +196,7 @@ class Database:
                 time.sleep(interval)
                 interval = min(interval * 1.2, _LONGEST_RECONNECT_INTERVAL_S)
         finally:
-            self._knocking.release()
+            knocking.release()
 
     def _give_up_after(self, deadline: float, outcome: str, cause: Exception | None) -> None:
         if time.monotonic() >= deadline:

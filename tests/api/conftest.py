@@ -1,9 +1,7 @@
 """A real Postgres 16 for these tests: a throwaway cluster, migrated by the real runner."""
 
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -16,20 +14,18 @@ import falcon.testing
 import psycopg
 import pytest
 
-from appliance import identities
 from appliance.api.app import create_app
-from appliance.migrations import runner
 from appliance.migrations.guard import SchemaGate
 from appliance.migrations.tracks import load_tracks
-from appliance.postgres import binaries, config, roles
-from appliance.postgres.connect import Connection, connect, wait_and_connect
+from appliance.postgres import config
+from appliance.postgres.connect import Connection, connect
 from appliance.postgres.transact import Database
 from appliance.settings import Settings
 from appliance.storage import Storage
 from appliance.web import api_keys
+from tests.harness.postgres_program import PostgresProgram
 
 SERVER = Path(__file__).parent / "serve.py"
-_FAST = "-c fsync=off -c listen_addresses= -c max_connections=60"
 
 
 @dataclass(frozen=True)
@@ -47,39 +43,18 @@ class Cluster:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """Runs as an unprivileged user, with a socket only, for the whole session."""
-    user = identities.detect().database
+    """One for the whole session, migrated; a crash of the machine may cost it its data."""
     root = Path(tempfile.mkdtemp(prefix="api-", dir="/tmp"))
-    storage = Storage(root)
-    storage.run.mkdir()
-    for folder in (root, storage.run):
-        os.chown(folder, user.uid, user.gid)
-        folder.chmod(0o755)
-    demoted = {"user": user.uid, "group": user.gid} if os.geteuid() == 0 else {}
-    options = "--auth=trust --username=postgres --encoding=UTF8 --locale=C.UTF-8 --no-sync"
-    subprocess.run(
-        [binaries.program("initdb"), *options.split(), storage.pgdata],
-        check=True,
-        stdout=subprocess.DEVNULL,
-        **demoted,
-    )
-    postgres = subprocess.Popen(
-        [binaries.program("postgres"), "-D", storage.pgdata, "-k", storage.run, *_FAST.split()],
-        stdout=subprocess.DEVNULL,
-        stderr=(root / "log").open("wb"),
-        **demoted,
-    )
+    root.chmod(0o755)
+    program = PostgresProgram(root).start()
     try:
-        with wait_and_connect(
-            storage, config.SUPERUSER, timeout_s=20, database="postgres"
-        ) as superuser:
-            roles.ensure(superuser)
-        with connect(storage, config.OWNER_ROLE) as owner:
-            runner.migrate(owner, load_tracks(None), timeout_s=10, report=lambda _text: None)
-        yield Cluster(storage)
+        program.wait_until_serving().migrate()
+        with program.connect(database="postgres") as superuser:
+            superuser.execute("ALTER SYSTEM SET fsync = off")
+            superuser.execute("SELECT pg_reload_conf()")
+        yield Cluster(program.storage)
     finally:
-        postgres.send_signal(signal.SIGQUIT)
-        postgres.wait(timeout=10)
+        program.kill_everything()
         shutil.rmtree(root)
 
 
