@@ -124,14 +124,12 @@ def test_ready_says_who_owns_the_database(
     make_client: Callable[..., Client], empty: Cluster
 ) -> None:
     client = make_client(appliance_instance="a1b2c3d4")
+    empty.storage.owner.unlink(missing_ok=True)
     assert client.get("/ready").json["checks"]["ownership"]["role"] == "none"
-    try:
-        for instance, role in (("a1b2c3d4", "owner"), ("ffffffff", "standby")):
-            note_owner(empty.storage, instance)
-            ownership = client.get("/ready").json["checks"]["ownership"]
-            assert (ownership["role"], ownership["owner"]["instance"]) == (role, instance)
-    finally:
-        empty.storage.owner.unlink()
+    for instance, role in (("a1b2c3d4", "owner"), ("ffffffff", "standby")):
+        note_owner(empty.storage, instance)
+        ownership = client.get("/ready").json["checks"]["ownership"]
+        assert (ownership["role"], ownership["owner"]["instance"]) == (role, instance)
 
 
 def test_ready_answers_503_and_names_what_hangs(hanging: HangingDatabase, cluster: Cluster) -> None:
