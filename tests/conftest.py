@@ -1,23 +1,20 @@
 """Fixtures that every test may use."""
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.harness.appliance import Appliance, kill_all
+from tests.harness.folders import short_folder
 from tests.harness.postgres_program import PostgresProgram
 
 
 @pytest.fixture
 def storage_folder() -> Iterator[Path]:
     """A short path for a storage (a socket's path is limited), which every user may enter."""
-    folder = Path(tempfile.mkdtemp(prefix="ap-", dir="/tmp"))
-    folder.chmod(0o755)
-    yield folder / "s"
-    shutil.rmtree(folder, ignore_errors=True)
+    with short_folder() as folder:
+        yield folder / "s"
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
 """A real Postgres 16 for these tests: a throwaway cluster, migrated by the real runner."""
 
 import json
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +21,8 @@ from appliance.postgres.transact import Database
 from appliance.settings import Settings
 from appliance.storage import Storage
 from appliance.web import api_keys
+from tests.harness.appliance import ending
+from tests.harness.folders import short_folder
 from tests.harness.postgres_program import PostgresProgram
 
 SERVER = Path(__file__).parent / "serve.py"
@@ -44,18 +44,12 @@ class Cluster:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """One for the whole session, migrated; a crash of the machine may cost it its data."""
-    root = Path(tempfile.mkdtemp(prefix="api-", dir="/tmp"))
-    root.chmod(0o755)
-    program = PostgresProgram(root).start()
-    try:
-        program.wait_until_serving().migrate()
+    with short_folder() as folder, ending(PostgresProgram(folder / "s")) as program:
+        program.start().wait_until_serving().migrate()
         with program.connect(database="postgres") as superuser:
             superuser.execute("ALTER SYSTEM SET fsync = off")
             superuser.execute("SELECT pg_reload_conf()")
         yield Cluster(program.storage)
-    finally:
-        program.kill_everything()
-        shutil.rmtree(root)
 
 
 @pytest.fixture

@@ -1,15 +1,14 @@
 """One appliance for most of these tests, and the command without one."""
 
 import os
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.harness.appliance import COMMAND, Appliance, kill_all
+from tests.harness.appliance import COMMAND, Appliance, ending
+from tests.harness.folders import short_folder
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -17,14 +16,8 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 @pytest.fixture(scope="package")
 def running() -> Iterator[Appliance]:
     """An appliance that is up. Tests leave it as it is, but for keys."""
-    folder = Path(tempfile.mkdtemp(prefix="cli-", dir="/tmp"))
-    folder.chmod(0o755)
-    appliance = Appliance(folder / "s")
-    try:
+    with short_folder() as folder, ending(Appliance(folder / "s")) as appliance:
         yield appliance.start().wait_until_up()
-    finally:
-        kill_all([appliance])
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -1,34 +1,27 @@
 """A cluster that was stopped cleanly, made once, and copied for each test that breaks it."""
 
 import os
-import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from appliance.storage import Storage
-from tests.harness.appliance import kill_all
+from tests.harness.appliance import ending
+from tests.harness.folders import short_folder
 from tests.harness.postgres_program import PostgresProgram
 
 
 @pytest.fixture(scope="package")
 def stopped_cluster() -> Iterator[Path]:
     """The storage of a Postgres that was migrated and stopped."""
-    folder = Path(tempfile.mkdtemp(prefix="cl-", dir="/tmp"))
-    folder.chmod(0o755)
-    program = PostgresProgram(folder / "s")
-    try:
+    with short_folder() as folder, ending(PostgresProgram(folder / "s")) as program:
         program.start().wait_until_serving().migrate()
         program.send(signal.SIGINT)
         assert program.wait() == 0
         yield program.storage.root
-    finally:
-        kill_all([program])
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
@@ -41,12 +34,11 @@ def existing(stopped_cluster: Path, storage_folder: Path) -> Storage:
 @pytest.fixture
 def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A file system of 256 MiB, which a test may fill. Needs root."""
-    folder = Path(tempfile.mkdtemp(prefix="fs-", dir="/tmp"))
-    options = ["-t", "tmpfs", "-o", "size=256m,mode=0755", "none", str(folder)]
-    subprocess.run(["mount", *options], check=True)
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
-    folder.rmdir()
+    with short_folder() as folder:
+        options = ["-t", "tmpfs", "-o", "size=256m,mode=0755", "none", str(folder)]
+        subprocess.run(["mount", *options], check=True)
+        yield folder
+        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 def fill(folder: Path, leave_bytes: int = 0) -> None:

@@ -11,24 +11,16 @@ from psycopg import errors
 from appliance import identities
 from appliance.postgres import binaries
 from tests.harness import processes
-from tests.harness.appliance import Appliance, kill_all
+from tests.harness.appliance import Appliance, ending
+from tests.harness.folders import short_folder
 from tests.harness.requirements import needs_root
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Appliance]:
     """One appliance for these tests, which only look."""
-    import shutil
-    import tempfile
-
-    folder = Path(tempfile.mkdtemp(prefix="mk-", dir="/tmp"))
-    folder.chmod(0o755)
-    appliance = Appliance(folder / "s")
-    try:
+    with short_folder() as folder, ending(Appliance(folder / "s")) as appliance:
         yield appliance.start().wait_until_up()
-    finally:
-        kill_all([appliance])
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_it_has_checksums_and_a_collation_that_no_library_can_change(running: Appliance) -> None:

@@ -9,9 +9,10 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import psycopg
 import requests
@@ -184,6 +185,18 @@ class Killable(Protocol):
     storage: Storage
 
     def kill_everything(self) -> None: ...
+
+
+K = TypeVar("K", bound=Killable)
+
+
+@contextmanager
+def ending(one: K) -> Iterator[K]:
+    """See to it that this is ended, whatever happens."""
+    try:
+        yield one
+    finally:
+        kill_all([one])
 
 
 def kill_all(running: Sequence[Killable]) -> None:

@@ -1,13 +1,12 @@
 """One Postgres for all of these tests, a new database for each."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.harness.appliance import kill_all
+from tests.harness.appliance import ending
+from tests.harness.folders import short_folder
 from tests.harness.postgres_program import PostgresProgram
 from tests.migrations.database import Database
 
@@ -15,23 +14,15 @@ from tests.migrations.database import Database
 @pytest.fixture(scope="package")
 def server() -> Iterator[PostgresProgram]:
     """A Postgres as the container runs it, without the rest."""
-    folder = Path(tempfile.mkdtemp(prefix="mi-", dir="/tmp"))
-    folder.chmod(0o755)
-    program = PostgresProgram(folder / "s")
-    try:
+    with short_folder() as folder, ending(PostgresProgram(folder / "s")) as program:
         yield program.start().wait_until_serving()
-    finally:
-        kill_all([program])
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
 def client_files() -> Iterator[Path]:
     """A folder for the app's migrations, which every user may read."""
-    folder = Path(tempfile.mkdtemp(prefix="cm-", dir="/tmp"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
+    with short_folder() as folder:
+        yield folder
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """One Postgres for most of these tests; those that kill it make their own."""
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,7 +8,8 @@ import pytest
 
 from appliance.postgres.connect import Connection
 from appliance.postgres.transact import Database
-from tests.harness.appliance import kill_all
+from tests.harness.appliance import ending
+from tests.harness.folders import short_folder
 from tests.harness.postgres_program import PostgresProgram
 from tests.transact.proxy import CommitProxy
 
@@ -34,14 +33,8 @@ def connect_as_api(folder: Path) -> Connection:
 
 @pytest.fixture(scope="package")
 def shared_server() -> Iterator[PostgresProgram]:
-    folder = Path(tempfile.mkdtemp(prefix="tx-", dir="/tmp"))
-    folder.chmod(0o755)
-    server = PostgresProgram(folder / "s")
-    try:
+    with short_folder() as folder, ending(PostgresProgram(folder / "s")) as server:
         yield server.start().wait_until_serving().migrate()
-    finally:
-        kill_all([server])
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
