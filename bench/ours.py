@@ -30,7 +30,7 @@ class Ours:
         for pid in memory.children(self._process.pid):
             command = memory.command(pid)
             name = command.partition("appliance.programs ")[2].partition(" ")[0]
-            found[name or "postgres"] = pid
+            found["postgres" if "/postgres -D" in command else name or "steward"] = pid
         return found
 
     def stop(self) -> None:
