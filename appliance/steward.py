@@ -29,7 +29,6 @@ def start(settings: Settings, identity: Identity) -> NoReturn:
     Raises what the migration raises. With SKIP_SCHEMA_CHECK=true it goes on nevertheless:
     somebody wants to look at the database, or to adopt what is there.
     """
-    started = time.monotonic()
     needed = [Path(sys.prefix), Path(sys.base_prefix), Path(__file__)]
     if settings.client_migrations_dir is not None:
         needed.append(settings.client_migrations_dir)
@@ -41,7 +40,7 @@ def start(settings: Settings, identity: Identity) -> NoReturn:
             raise
         write_line(PROGRAM, str(error))
         write_line(PROGRAM, "SKIP_SCHEMA_CHECK=true: it serves although the migrations failed")
-    _announce(settings.port, started)
+    _announce(settings.port)
     _become("idle")
 
 
@@ -72,12 +71,11 @@ def _become(phase: str) -> NoReturn:
     process.become(Path(sys.executable), ["-P", "-m", "appliance.programs", PROGRAM, phase])
 
 
-def _announce(port: int, started: float) -> None:
+def _announce(port: int) -> None:
     while (answer := _ask_up(port)) != b"200":
         # Refused means that the API is still starting; any other answer takes longer to change.
         time.sleep(1.0 if answer else 0.02)
-    took = time.monotonic() - started
-    write_line(PROGRAM, f"serving on http://localhost:{port} ({took:.2f} s after the start)")
+    write_line(PROGRAM, f"serving on http://localhost:{port}")
 
 
 def _ask_up(port: int) -> bytes:

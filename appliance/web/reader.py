@@ -31,11 +31,12 @@ def find_redoc() -> Path | None:
 
 
 def install(app: "falcon.App[Any, Any]", document: dict[str, Any]) -> None:
-    """Add /openapi.json, and /docs if Redoc is installed."""
+    """Add /openapi.json, and /docs if Redoc is installed; whoever comes to / is sent there."""
     content = json.dumps(document, separators=(",", ":")).encode("utf-8")
     app.add_route("/openapi.json", _Content(content, falcon.MEDIA_JSON))
     redoc = find_redoc()
     if redoc is not None:
+        app.add_route("/", _Redirect("/docs"))
         app.add_route("/docs", _Content(_PAGE.read_bytes(), "text/html; charset=utf-8"))
         app.add_route("/docs/redoc.js", _File(redoc, "text/javascript; charset=utf-8"))
 
@@ -49,6 +50,17 @@ class _Content:
         resp.content_type = self._media_type
         resp.data = self._content
         _harden(resp)
+
+    on_head = on_get
+
+
+class _Redirect:
+    def __init__(self, target: str) -> None:
+        self._target = target
+
+    def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
+        resp.status = 302
+        resp.location = self._target
 
     on_head = on_get
 

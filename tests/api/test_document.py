@@ -64,6 +64,11 @@ def test_the_reader_page_works_without_a_network(client: Client) -> None:
     assert len(program.content) > 100_000
 
 
+def test_whoever_comes_to_the_root_is_sent_to_the_reader(client: Client) -> None:
+    answer = client.get("/")
+    assert (answer.status_code, answer.headers["location"]) == (302, "/docs")
+
+
 def test_the_document_is_json_that_needs_no_key(client: Client) -> None:
     answer = client.get("/openapi.json", headers={"Authorization": None})
     assert answer.status_code == 200
