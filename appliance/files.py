@@ -2,14 +2,20 @@
 
 import json
 import os
+import secrets
 from pathlib import Path
 from typing import Any
 
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
 
 def write_atomically(path: Path, content: str, mode: int = 0o644) -> None:
-    """Replace `path` with `content` so that a crash leaves either the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    """Replace `path` with `content` so that a crash leaves either the old file or the new one.
+
+    Root may call it in a folder that belongs to another user: no link there is followed.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    descriptor = os.open(temporary, _NEW_FILE, mode)
     try:
         with open(descriptor, "w", encoding="utf-8") as file:
             os.fchmod(descriptor, mode)

@@ -4,7 +4,9 @@
 'hello\\n'
 """
 
+import ctypes
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +16,8 @@ from appliance.errors import ApplianceError
 
 # A number above what supervisord closes in its children (minfds in supervisord.conf).
 LOG_DESCRIPTOR = 200
+
+_PR_SET_PDEATHSIG = 1
 
 
 def run(
@@ -58,6 +62,14 @@ def become(program: Path, arguments: Sequence[str]) -> NoReturn:
     The absolute path is also argv[0]: Postgres finds its own files by it.
     """
     os.execv(program, [str(program), *arguments])
+
+
+def end_with_parent() -> None:
+    """Have the kernel kill this process when the supervisor dies, as it does in a container.
+
+    Call it after privileges were dropped, which clears it; exec keeps it (prctl(2)).
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def keep_log_descriptor() -> None:

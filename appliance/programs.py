@@ -57,7 +57,8 @@ def _steward(configured: Settings, phase: str) -> None:
 def _api(configured: Settings, _phase: str) -> None:
     from appliance.api import program
 
-    program.run(configured, Storage(configured.storage_dir), identities.detect().api)
+    api = identities.detect().api
+    program.run(configured, Storage(configured.storage_dir), api, supervised=True)
 
 
 _PROGRAMS: dict[str, Callable[[Settings, str], None]] = {

@@ -33,6 +33,7 @@ def start(settings: Settings, identity: Identity) -> NoReturn:
     if settings.client_migrations_dir is not None:
         needed.append(settings.client_migrations_dir)
     become(identity, *needed)
+    process.end_with_parent()
     try:
         _migrate(settings)
     except ApplianceError as error:

@@ -18,13 +18,13 @@ from supervisor.options import ServerOptions
 from supervisor.states import SupervisorStates
 from supervisor.supervisord import Supervisor
 
+from appliance import stop_signals
 from appliance.errors import FINAL, ExitCode
 from appliance.log import write_line
 
 PROGRAM = "supervisor"
 CONFIGURATION = Path("/etc/appliance/supervisord.conf")
 
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 _CHECKOUT = Path(__file__).parents[1] / "rootfs"
 
 
@@ -78,10 +78,12 @@ class _Options(ServerOptions):  # type: ignore[misc]
         super().setsignals()
         signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
         signal.set_wakeup_fd(self.waker.write_end, warn_on_full_buffer=False)
+        # What came during the start was held back, and is obeyed now.
+        stop_signals.let_through()
 
     def get_signal(self) -> int | None:
         received: int | None = super().get_signal()
-        if received not in (*_STOP_SIGNALS, signal.SIGHUP):
+        if received not in stop_signals.STOP_SIGNALS:
             return received
         if self.mood >= SupervisorStates.RUNNING:
             write_line(PROGRAM, f"stopping ({signal.Signals(received).name})")

@@ -17,6 +17,7 @@ from appliance.migrations.tracks import load_tracks
 from appliance.postgres import config
 from appliance.postgres.connect import connect, unreachable
 from appliance.postgres.transact import Database
+from appliance.process import end_with_parent
 from appliance.resources import Resources, detect
 from appliance.settings import Settings
 from appliance.storage import Storage
@@ -24,6 +25,9 @@ from appliance.storage import Storage
 PROGRAM = "api"
 
 _BACKLOG = 2048
+# Of each worker. There are more threads than that: a request that is held, or waits for its turn,
+# must not keep a health check waiting.
+_CONNECTIONS = 8
 # Under the proxy's 30 s, so that a slow statement gets an answer of ours.
 _STATEMENT_TIMEOUT_S = 25.0
 _SMALL_MIB = 512
@@ -32,12 +36,16 @@ _WORKER_MIB = 192
 _PORT_IS_FREED_IN_S = 5.0
 
 
-def run(settings: Settings, storage: Storage, identity: Identity) -> None:
+def run(
+    settings: Settings, storage: Storage, identity: Identity, *, supervised: bool = False
+) -> None:
     """Serve until SIGTERM. Requests wait for the database; health answers at once."""
     listener = listen(settings.port)
     # Before the privileges are gone: the API's user need not be able to read the app's files.
     tracks = load_tracks(settings.client_migrations_dir)
     become(identity, Path(sys.prefix), Path(sys.base_prefix), Path(__file__), storage.run)
+    if supervised:
+        end_with_parent()
 
     # After the privileges are gone, and only where it is needed: this is most of the memory.
     from appliance.api import app, server
@@ -74,6 +82,7 @@ def open_database(settings: Settings, storage: Storage) -> Database:
             storage, config.API_ROLE, program=PROGRAM, statement_timeout_s=_STATEMENT_TIMEOUT_S
         ),
         settings.hold_seconds,
+        connections=_CONNECTIONS,
     )
 
 
@@ -81,7 +90,7 @@ def concurrency(settings: Settings, resources: Resources) -> tuple[int, int]:
     """Worker processes and threads in each, as memory and CPUs allow unless they are set."""
     affordable = max(1, resources.memory_mib // _WORKER_MIB - 1)
     workers = settings.web_workers or min(resources.cpus, affordable, 8)
-    threads = settings.web_threads or (4 if resources.memory_mib < _SMALL_MIB else 8)
+    threads = settings.web_threads or (16 if resources.memory_mib < _SMALL_MIB else 32)
     return workers, threads
 
 

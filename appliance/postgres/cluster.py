@@ -180,4 +180,4 @@ def _check_free(storage: Storage, needed: int, purpose: str) -> None:
 
 def _give_to(path: Path, user: Identity) -> None:
     if os.geteuid() == 0:
-        os.chown(path, user.uid, user.gid)
+        os.chown(path, user.uid, user.gid, follow_symlinks=False)

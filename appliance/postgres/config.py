@@ -43,7 +43,7 @@ def sizes(resources: Resources) -> Sizes:
         work_mem=_between(2, memory // 128, 32),
         maintenance_work_mem=_between(16, memory // 16, 512),
         effective_cache_size=_between(64, memory // 2, 1 << 20),
-        max_connections=100 if ample else 60,
+        max_connections=200 if ample else 60,
         max_wal_size=_between(128, memory // 4, 512),
         workers=_between(1, resources.cpus, 4),
         autovacuum_workers=3 if ample else 1,

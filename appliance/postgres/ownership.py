@@ -9,6 +9,8 @@ import errno
 import fcntl
 import json
 import os
+import secrets
+import stat
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
@@ -18,7 +20,7 @@ from appliance.files import write_json
 from appliance.storage import Storage
 
 _NOTE_FORMAT = 1
-_READ_WRITE = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+_READ_WRITE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,19 @@ class Owner:
 
 
 def open_lock(storage: Storage, owner_uid: int, owner_gid: int) -> int:
-    """Open the lock file, making it if needed, and return the descriptor (not yet locked)."""
-    descriptor = os.open(storage.lock, _READ_WRITE, 0o600)
+    """Open the lock file, making it if needed, and return the descriptor (not yet locked).
+
+    Raises StorageError if something else lies there: its folder belongs to the database's user,
+    and root must not be led to another file by a link.
+    """
+    try:
+        descriptor = os.open(storage.lock, _READ_WRITE, 0o600)
+    except OSError as error:
+        raise _no_lock_file(storage) from error
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        os.close(descriptor)
+        raise _no_lock_file(storage)
     if os.geteuid() == 0:
         os.fchown(descriptor, owner_uid, owner_gid)
     return descriptor
@@ -68,9 +81,11 @@ def check_locks_exclude(storage: Storage) -> None:
 
     Raises StorageError where it does not (some desktop bind mounts, some NFS).
     """
-    # A file of its own for each process, so that the test disturbs nobody's lock.
-    probe = storage.run / f".flock-test.{os.uname().nodename}.{os.getpid()}"
-    first, second = os.open(probe, _READ_WRITE, 0o600), os.open(probe, _READ_WRITE, 0o600)
+    # A file of its own for each start, so that the test disturbs nobody's lock: containers may
+    # share their host name, and each of them is process 1.
+    probe = storage.run / f".flock-test.{secrets.token_hex(8)}"
+    first = os.open(probe, _READ_WRITE | os.O_EXCL, 0o600)
+    second = os.open(probe, _READ_WRITE, 0o600)
     try:
         excludes = try_lock(first) and not try_lock(second)
     except OSError as error:
@@ -103,6 +118,14 @@ def is_owned(storage: Storage) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def _no_lock_file(storage: Storage) -> StorageError:
+    return StorageError(
+        f"{storage.lock} cannot be used as the lock: it must be a plain file that this user may "
+        "write, not a link.",
+        "Find out who put it there; with every container stopped, move it away and start again.",
+    )
 
 
 def note_owner(storage: Storage, instance: str) -> Owner:

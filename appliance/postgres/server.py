@@ -9,6 +9,7 @@ from appliance.identities import Identities, become
 from appliance.log import write_line
 from appliance.postgres import binaries, cluster, ownership
 from appliance.process import become as become_program
+from appliance.process import end_with_parent
 from appliance.resources import Resources
 from appliance.storage import Storage
 
@@ -35,6 +36,7 @@ def serve(
     ownership.hand_to_successor(descriptor)
     executable = binaries.program("postgres")
     become(user, storage.pgdata, executable)
+    end_with_parent()
     become_program(executable, ["-D", str(storage.pgdata)])
 
 

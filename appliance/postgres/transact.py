@@ -65,9 +65,12 @@ class _InDoubt(Exception):  # noqa: N818
 class Database:
     """Runs units of work on connections that it keeps; safe to share between threads."""
 
-    def __init__(self, connect: Callable[[], Connection], hold_seconds: float) -> None:
+    def __init__(
+        self, connect: Callable[[], Connection], hold_seconds: float, connections: int = 8
+    ) -> None:
         self._connect = connect
         self._hold_seconds = hold_seconds
+        self._turns = threading.BoundedSemaphore(connections)
         self._idle: deque[Connection] = deque()
         self._knocking = threading.Lock()
         self._process = os.getpid()
@@ -87,6 +90,14 @@ class Database:
 
     def _run(self, unit: Unit[T], begin: bytes, *, writes: bool) -> T:
         deadline = time.monotonic() + self._hold_seconds
+        if not self._turns.acquire(timeout=self._hold_seconds):
+            raise DatabaseUnavailable(NOTHING_CHANGED)
+        try:
+            return self._run_until(deadline, unit, begin, writes=writes)
+        finally:
+            self._turns.release()
+
+    def _run_until(self, deadline: float, unit: Unit[T], begin: bytes, *, writes: bool) -> T:
         while True:
             connection = self._checkout(deadline)
             try:

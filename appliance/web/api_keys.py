@@ -69,6 +69,10 @@ def list_keys(connection: Connection) -> list[Key]:
 
 def revoke(connection: Connection, name_or_public_id: str) -> Key:
     """Revoke a live key, at once and for ever."""
+    if not name_or_public_id.isprintable():
+        raise ApplianceError(
+            f"There is no live key {name_or_public_id!r}.", "See `appliance keys list`."
+        )
     row = connection.execute(
         "UPDATE appliance.api_keys SET revoked_at = now() WHERE id = ("  # noqa: S608
         "SELECT id FROM appliance.api_keys "

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 import falcon
+from gunicorn.http.errors import ParseException
 from pydantic import BaseModel, ValidationError
 
 from appliance.web.problems import Fault, ProblemError, unprocessable
@@ -23,10 +24,21 @@ def receive(req: falcon.Request, limit_bytes: int) -> bytes:
         raise ProblemError(415, "Send the body without a Content-Encoding.")
     # A chunked body announces no length, so what is read is bounded too.
     if (req.content_length or 0) <= limit_bytes:
-        body: bytes = req.stream.read(limit_bytes + 1)
+        body = _read(req, limit_bytes + 1)
         if len(body) <= limit_bytes:
             return body
     raise ProblemError(413, f"The body is larger than the {limit_bytes} bytes that are taken.")
+
+
+def _read(req: falcon.Request, most: int) -> bytes:
+    try:
+        body: bytes = req.stream.read(most)
+    except (OSError, ParseException) as error:
+        # The server's words for a chunk that is malformed, too large or cut off, or a client gone.
+        raise ProblemError(400, "The body is malformed or was cut off.") from error
+    if len(body) < (req.content_length or 0):
+        raise ProblemError(400, "The body is shorter than its Content-Length.")
+    return body
 
 
 def parse(body: bytes, model: type[Model]) -> Model:

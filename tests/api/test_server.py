@@ -160,3 +160,38 @@ def workers(server: Server) -> set[int]:
         ),
         "there are two workers",
     )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"zz\r\n{}\r\n0\r\n\r\n", b"-5\r\n{}\r\n0\r\n\r\n", b"ffff\r\n{}"],
+    ids=["no number", "negative", "cut off"],
+)
+def test_a_malformed_chunked_body_is_refused_and_not_our_fault(
+    server: Server, key: str, body: bytes
+) -> None:
+    head = (
+        f"POST /api/accounts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
+        "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    assert half_closed(server, head.encode() + body).startswith(b"HTTP/1.1 400")
+
+
+def test_a_body_shorter_than_announced_is_refused_and_not_carried_out(
+    server: Server, key: str, empty: Cluster
+) -> None:
+    head = (
+        f"POST /api/accounts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
+        "Content-Type: application/json\r\nContent-Length: 500\r\n\r\n"
+    )
+    assert half_closed(server, head.encode() + BODY.encode()).startswith(b"HTTP/1.1 400")
+    with empty.connect() as reader:
+        assert rows(reader, "SELECT 1 FROM accounts") == []
+
+
+def half_closed(server: Server, request: bytes) -> bytes:
+    """Send bytes, say that no more will come, and return the start of the answer."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+        client.sendall(request)
+        client.shutdown(socket.SHUT_WR)
+        return client.recv(64)

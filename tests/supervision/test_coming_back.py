@@ -1,7 +1,9 @@
 """What is killed comes back, and the service with it."""
 
+import os
 import signal
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -93,6 +95,32 @@ def settled(running: Appliance) -> bool:
         and running.postmaster() is not None
         and bool(processes.descendants(found["api"].pid))
     )
+
+
+def test_nothing_outlives_a_supervisor_that_was_killed(
+    make_appliance: Callable[..., Appliance],
+) -> None:
+    first = make_appliance().start().wait_until_up()
+    below = [process.pid for process in processes.descendants(first.process.pid)]
+    processes.kill(first.process.pid)
+    wait_until(lambda: not any(map(processes.alive, below)), "all of it is gone")
+    make_appliance().start().wait_until_up()
+
+
+def test_health_answers_while_more_requests_are_held_than_the_database_takes(
+    appliance: Appliance,
+) -> None:
+    appliance.key()
+    os.kill(appliance.process.pid, signal.SIGSTOP)  # nobody starts the database again
+    master = appliance.postmaster()
+    assert master
+    processes.kill(master.pid)
+    with ThreadPoolExecutor(24) as pool:
+        held = [pool.submit(appliance.call, "GET", "/api/accounts") for _ in range(24)]
+        wait_until(lambda: not processes.alive(master.pid), "the database is gone")
+        assert [appliance.status("/health") for _ in range(10)] == [200] * 10
+        os.kill(appliance.process.pid, signal.SIGCONT)
+        assert {answer.result().status_code for answer in held} == {200}
 
 
 def test_sigterm_still_works_after_everything_was_killed_once(appliance: Appliance) -> None:

@@ -1,7 +1,10 @@
 """As the first process of a PID namespace, as in a container, it reaps what it inherits."""
 
+import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +52,24 @@ def test_orphans_are_reaped_and_sigterm_ends_it_with_0(contained: FirstProcess) 
     subprocess.run([*inside, "sh", "-c", "kill -TERM 1"], check=True)
     assert contained.wait(10) == 0
     assert "database system is shut down" in contained.log
+
+
+@needs_namespaces
+def test_a_sigterm_before_the_programs_run_is_obeyed_as_soon_as_it_can_be(
+    contained: FirstProcess,
+) -> None:
+    contained.start()
+    # Held back from here on: bit 14 is SIGTERM, which process 1 would otherwise never see.
+    wait_until(lambda: contained.first and blocked(contained.first) >> 14 & 1, "it holds it back")
+    os.kill(contained.first, signal.SIGTERM)
+    assert contained.wait(10) == 0
+    assert "stopping (SIGTERM)" in contained.log
+
+
+def blocked(pid: int) -> int:
+    """The signals that a process blocks, as a bit set."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1], 16) for line in lines if line.startswith("SigBlk"))
 
 
 def mine(contained: FirstProcess, command: str) -> list[int]:
