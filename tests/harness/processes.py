@@ -59,9 +59,18 @@ def kill(pid: int) -> None:
 
 
 def alive(pid: int) -> bool:
-    """Whether it runs; a zombie does not."""
+    """Whether it may still run code of its own; a zombie may not, nor may what the kernel ends."""
     process = read(pid)
-    return process is not None and process.state != "Z"
+    return process is not None and process.state != "Z" and _has_memory(pid)
+
+
+def _has_memory(pid: int) -> bool:
+    # The kernel takes a dying process' memory first, then its files (and with them the lock), and
+    # shows it as a zombie last.
+    try:
+        return not Path(f"/proc/{pid}/statm").read_text().startswith("0 ")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def postmasters(pgdata: Path) -> list[Process]:
@@ -75,7 +84,7 @@ def postgres_processes(pgdata: Path) -> list[Process]:
     found = []
     for process in everyone():
         try:
-            if Path(f"/proc/{process.pid}/cwd").readlink() == pgdata:
+            if Path(f"/proc/{process.pid}/cwd").readlink() == pgdata and _has_memory(process.pid):
                 found.append(process)
         except (FileNotFoundError, PermissionError, ProcessLookupError):
             continue

@@ -27,13 +27,10 @@ def kill_the_postmaster(owner: Appliance) -> None:
 
 
 def kill_the_supervisor_only(owner: Appliance) -> None:
-    orphans = processes.descendants(owner.process.pid)
+    below = [process.pid for process in processes.descendants(owner.process.pid)]
     owner.process.send_signal(signal.SIGKILL)
     owner.wait()
-    # Without a supervisor its programs live on, as long as somebody lets them.
-    assert any("/postgres -D" in p.command and processes.alive(p.pid) for p in orphans)
-    for orphan in orphans:
-        processes.kill(orphan.pid)
+    wait_until(lambda: not any(map(processes.alive, below)), "the kernel ends its programs")
 
 
 BREAKS: tuple[Break, ...] = (
