@@ -30,6 +30,7 @@ class Ours:
         for pid in memory.children(self._process.pid):
             command = memory.command(pid)
             name = command.partition("appliance.programs ")[2].partition(" ")[0]
+            # A process that is replacing itself has no command line: only the steward does that.
             found["postgres" if "/postgres -D" in command else name or "steward"] = pid
         return found
 

@@ -63,7 +63,11 @@ class _InDoubt(Exception):  # noqa: N818
 
 
 class Database:
-    """Runs units of work on connections that it keeps; safe to share between threads."""
+    """Runs units of work on connections that it keeps; safe to share between threads.
+
+    `hold_seconds` bounds how long a unit waits for the database, its turn included;
+    `connections` is how many units run at once.
+    """
 
     def __init__(
         self, connect: Callable[[], Connection], hold_seconds: float, connections: int = 8

@@ -170,23 +170,26 @@ def workers(server: Server) -> set[int]:
 def test_a_malformed_chunked_body_is_refused_and_not_our_fault(
     server: Server, key: str, body: bytes
 ) -> None:
-    head = (
-        f"POST /api/accounts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
-        "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
-    )
-    assert half_closed(server, head.encode() + body).startswith(b"HTTP/1.1 400")
+    head = head_of_account(key, "Transfer-Encoding: chunked")
+    assert half_closed(server, head + body).startswith(b"HTTP/1.1 400")
 
 
 def test_a_body_shorter_than_announced_is_refused_and_not_carried_out(
     server: Server, key: str, empty: Cluster
 ) -> None:
-    head = (
-        f"POST /api/accounts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
-        "Content-Type: application/json\r\nContent-Length: 500\r\n\r\n"
-    )
-    assert half_closed(server, head.encode() + BODY.encode()).startswith(b"HTTP/1.1 400")
+    head = head_of_account(key, "Content-Length: 500")
+    assert half_closed(server, head + BODY.encode()).startswith(b"HTTP/1.1 400")
     with empty.connect() as reader:
         assert rows(reader, "SELECT 1 FROM accounts") == []
+
+
+def head_of_account(key: str, framing: str) -> bytes:
+    """The head of a request that makes an account, with the header that says how long it is."""
+    head = (
+        f"POST /api/accounts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
+        f"Content-Type: application/json\r\n{framing}\r\n\r\n"
+    )
+    return head.encode()
 
 
 def half_closed(server: Server, request: bytes) -> bytes:
