@@ -43,7 +43,12 @@ def open_lock(storage: Storage, owner_uid: int, owner_gid: int) -> int:
     try:
         descriptor = os.open(storage.lock, _READ_WRITE, 0o600)
     except OSError as error:
-        raise _no_lock_file(storage) from error
+        if error.errno == errno.ELOOP:
+            raise _no_lock_file(storage) from error
+        raise StorageError(
+            f"The lock {storage.lock} cannot be opened: {error.strerror}.",
+            "Make room on the disk, or give this user access to the file.",
+        ) from error
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
         os.close(descriptor)

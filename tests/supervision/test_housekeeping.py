@@ -1,0 +1,34 @@
+"""The steward's other phases: it prunes, and is a clock again."""
+
+import subprocess
+import sys
+
+from tests.harness import processes
+from tests.harness.appliance import Appliance
+from tests.harness.waiting import wait_until
+
+TOKENS = """
+    INSERT INTO appliance.commit_tokens
+    VALUES (gen_random_uuid(), now() - interval '2 hours'), (gen_random_uuid(), now())
+"""
+
+
+def test_pruning_forgets_old_tokens_only_and_leaves_a_clock(appliance: Appliance) -> None:
+    with appliance.connect() as connection:
+        connection.execute(TOKENS)
+        steward = subprocess.Popen(
+            [sys.executable, "-P", "-m", "appliance.programs", "steward", "prune"],
+            env=appliance.environment,
+        )
+        try:
+            wait_until(lambda: idle(steward.pid), "it is the clock")
+        finally:
+            steward.kill()
+            steward.wait()
+        rows = connection.execute("SELECT now() - created_at < '1h' FROM appliance.commit_tokens")
+        assert rows.fetchall() == [(True,)]
+
+
+def idle(pid: int) -> bool:
+    process = processes.read(pid)
+    return process is not None and process.command.endswith("steward idle")
