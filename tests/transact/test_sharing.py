@@ -3,13 +3,14 @@
 import os
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from appliance.postgres.connect import Connection
 from tests.harness.postgres_program import PostgresProgram
 from tests.transact.conftest import Open
-from tests.transact.units import Background, counter
+from tests.transact.units import counter
 
 INCREMENT = "UPDATE counters SET value = value + 1 WHERE id = %s"
 
@@ -49,13 +50,13 @@ def test_many_threads_share_it_and_every_write_counts_once(
 ) -> None:
     database = open_database(server.storage.run)
 
-    def write_many(_: Connection) -> None:
+    def write_many() -> None:
         for _number in range(40):
             database.write(lambda connection: connection.execute(INCREMENT, (1,)) and None)
 
-    writers = [Background(database, write_many) for _ in range(8)]
-    for writer in writers:
-        writer.result()
+    with ThreadPoolExecutor(8) as pool:
+        for writer in [pool.submit(write_many) for _ in range(8)]:
+            writer.result()
     assert counter(database, 1) == 320
 
 
