@@ -126,8 +126,8 @@ def test_health_answers_while_more_requests_are_held_than_the_database_takes(
 def test_sigterm_still_works_after_everything_was_killed_once(appliance: Appliance) -> None:
     for name in ("postgres", "api", "steward"):
         # It may be between two lives itself: the steward that lost its database starts again.
-        program = wait_until(lambda name=name: appliance.programs().get(name), f"{name} runs")
-        processes.kill(program.pid)
+        wait_until(lambda name=name: name in appliance.programs(), f"{name} runs")
+        processes.kill(appliance.programs()[name].pid)
     wait_until(lambda: settled(appliance), "everything runs again")
     appliance.wait_until_up()
     appliance.process.send_signal(signal.SIGTERM)
