@@ -9,10 +9,11 @@ from typing import Any
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def write_atomically(path: Path, content: str, mode: int = 0o644) -> None:
+def write_atomically(path: Path, content: str, mode: int = 0o644, *, durable: bool = True) -> None:
     """Replace `path` with `content` so that a crash leaves either the old file or the new one.
 
-    Root may call it in a folder that belongs to another user: no link there is followed.
+    Root may call it in a folder that belongs to another user: no link there is followed. Not
+    `durable`, it costs no wait for the disk, and a power cut may leave an empty file.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     descriptor = os.open(temporary, _NEW_FILE, mode)
@@ -21,17 +22,21 @@ def write_atomically(path: Path, content: str, mode: int = 0o644) -> None:
             os.fchmod(descriptor, mode)
             file.write(content)
             file.flush()
-            os.fsync(descriptor)
+            if durable:
+                os.fsync(descriptor)
         temporary.replace(path)
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
-    fsync_directory(path.parent)
+    if durable:
+        fsync_directory(path.parent)
 
 
-def write_json(path: Path, document: dict[str, Any], mode: int = 0o644) -> None:
+def write_json(
+    path: Path, document: dict[str, Any], mode: int = 0o644, *, durable: bool = True
+) -> None:
     """Replace `path` with a JSON document; the document carries its own `format` version."""
-    write_atomically(path, json.dumps(document, indent=2) + "\n", mode)
+    write_atomically(path, json.dumps(document, indent=2) + "\n", mode, durable=durable)
 
 
 def fsync_directory(path: Path) -> None:

@@ -64,6 +64,11 @@ def become(program: Path, arguments: Sequence[str]) -> NoReturn:
     os.execv(program, [str(program), *arguments])
 
 
+def keep_open(descriptor: int) -> None:
+    """Let a descriptor live on in the program that this process becomes."""
+    os.set_inheritable(descriptor, True)
+
+
 def end_with_parent() -> None:
     """Have the kernel kill this process when the supervisor dies, as it does in a container.
 

@@ -17,11 +17,11 @@ from appliance.storage import Storage
 _INTERRUPTED = 130
 
 
-def main(name: str, phase: str = "start") -> int:
+def main(name: str, *arguments: str) -> int:
     """Run one program; returns only when it ends, with its exit code."""
     adopt_log_descriptor()
     try:
-        _PROGRAMS[name](settings.load().settings, phase)
+        _PROGRAMS[name](settings.load().settings, *arguments)
     except ApplianceError as error:
         write_block(name, str(error))
         return error.exit_code
@@ -31,37 +31,41 @@ def main(name: str, phase: str = "start") -> int:
     return 0
 
 
-def _postgres(configured: Settings, _phase: str) -> None:
-    from appliance.postgres import binaries, server
+def _postgres(configured: Settings) -> None:
+    from appliance.handoff import taking
+    from appliance.postgres import binaries, ownership, server
+    from appliance.postgres.instances import Folder
 
     settings.set_variable("LD_LIBRARY_PATH", str(binaries.libraries()))
-    server.serve(
-        Storage(configured.storage_dir),
-        identities.detect(),
-        detect(configured.num_cpus),
-        configured.appliance_instance or "",
-        locks_exclude=not configured.allow_broken_flock,
+    storage, users = Storage(configured.storage_dir), identities.detect()
+    resources = detect(configured.num_cpus)
+    instance, locks_exclude = configured.appliance_instance or "", not configured.allow_broken_flock
+    descriptor = ownership.open_lock(storage, users.database.uid, users.database.gid)
+    taken = taking.take(descriptor, storage, instance, locks_exclude=locks_exclude)
+    server.start(
+        storage,
+        users,
+        resources,
+        descriptor,
+        locks_exclude=locks_exclude,
+        when_prepared=lambda: taken.report(Folder(storage, instance)),
     )
 
 
-def _steward(configured: Settings, phase: str) -> None:
+def _steward(configured: Settings, phase: str = "start", *arguments: str) -> None:
     from appliance import steward
 
-    if phase == "idle":
-        steward.idle()
-    if phase == "prune":
-        steward.prune(configured)
-    steward.start(configured, identities.detect().database)
+    steward.run(configured, identities.detect().database, phase, *arguments)
 
 
-def _api(configured: Settings, _phase: str) -> None:
+def _api(configured: Settings) -> None:
     from appliance.api import program
 
     api = identities.detect().api
     program.run(configured, Storage(configured.storage_dir), api, supervised=True)
 
 
-_PROGRAMS: dict[str, Callable[[Settings, str], None]] = {
+_PROGRAMS: dict[str, Callable[..., None]] = {
     "postgres": _postgres,
     "steward": _steward,
     "api": _api,

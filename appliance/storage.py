@@ -46,6 +46,16 @@ class Storage:
         return self.run / "owner.json"
 
     @property
+    def heir(self) -> Path:
+        """Who the owner is handing the database to, while it does; others give way to it."""
+        return self.run / "heir.json"
+
+    @property
+    def instances(self) -> Path:
+        """A folder for each container that runs on this storage."""
+        return self.run / "instances"
+
+    @property
     def socket(self) -> Path:
         """Postgres' socket."""
         return self.run / ".s.PGSQL.5432"
@@ -74,6 +84,7 @@ class Storage:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             self._folder(self.run, 0o755, identities.database)
+            self._folder(self.instances, 0o755, identities.database)
             self._folder(self.backups, 0o750, identities.database)
             self._folder(self.secrets, 0o700, None)
         except OSError as error:

@@ -25,6 +25,9 @@ from appliance.log import write_line
 PROGRAM = "supervisor"
 CONFIGURATION = Path("/etc/appliance/supervisord.conf")
 
+# Postgres ends without an error when it was told to: by a handoff, any number of times.
+_MAY_END_WELL = frozenset({"postgres"})
+
 _CHECKOUT = Path(__file__).parents[1] / "rootfs"
 
 
@@ -96,8 +99,11 @@ class _Options(ServerOptions):  # type: ignore[misc]
         pid, status = super().waitpid()
         process = self.pidhistory.get(pid)
         if process is not None:
-            # supervisord starts programs before it reaps: without this, a second later.
-            self.waker.wake()
+            # supervisord starts programs before it reaps: without this, a second later. That is
+            # soon enough for a Postgres that was handed to another container, and leaves that
+            # one the processor.
+            if os.waitstatus_to_exitcode(status) != 0:
+                self.waker.wake()
             self._program_ended(process, status)
         return pid, status
 
@@ -114,6 +120,8 @@ class _Options(ServerOptions):  # type: ignore[misc]
             return
         how = f"exit code {exit_code}" if exit_code >= 0 else f"signal {-exit_code}"
         write_line(PROGRAM, f"{name} ended ({how})")
+        if name in _MAY_END_WELL and exit_code == 0:
+            return
         if self.policy.gives_up(name, exit_code if exit_code >= 0 else None, time.monotonic()):
             self.give_up(name, exit_code)
 

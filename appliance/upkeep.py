@@ -5,11 +5,15 @@ from collections.abc import Collection
 
 import psycopg
 
+from appliance.errors import DatabaseError
+from appliance.handoff import history
+from appliance.handoff.channel import Message
 from appliance.log import write_line
 from appliance.migrations import runner
 from appliance.migrations.tracks import load_tracks
 from appliance.postgres import config, roles
-from appliance.postgres.connect import RECONNECT_INTERVAL_S, Connection, connect, unreachable
+from appliance.postgres.connect import Connection, connect, unreachable
+from appliance.postgres.door import Door
 from appliance.settings import Settings
 from appliance.storage import Storage
 
@@ -17,27 +21,47 @@ PROGRAM = "steward"
 IDEMPOTENCY_DAYS = 30
 
 _REPORT_WAIT_EVERY_S = 10.0
-_LONGEST_RECONNECT_INTERVAL_S = 0.05
+_MIGRATE_AGAIN_AFTER_S = 0.2
+# The steward may have been busy when Postgres was started: then nobody saw when it answered.
+_TIMELY_S = 1.0
 # A token answers a question that is asked within seconds; an hour is ample.
 _PRUNE_TOKENS = "DELETE FROM appliance.commit_tokens WHERE created_at < now() - interval '1 hour'"
 
 
 def migrate(settings: Settings, storage: Storage, adopt: Collection[str] = ()) -> int:
     """Make the roles and the database, then apply what is pending; returns how many files ran."""
-    tracks = load_tracks(settings.client_migrations_dir)
     try:
-        with _wait_for_database(storage) as superuser:
-            roles.ensure(superuser)
-        with connect(storage, config.OWNER_ROLE, program=PROGRAM) as owner:
-            return runner.migrate(
-                owner,
-                tracks,
-                timeout_s=settings.migration_timeout,
-                report=lambda text: write_line(PROGRAM, text),
-                adopt=adopt,
-            )
+        return _migrate(settings, storage, adopt)
     except psycopg.OperationalError as error:
         raise unreachable(storage, error) from error
+
+
+def migrate_at_start(settings: Settings, storage: Storage) -> None:
+    """Migrate, from the start again whenever the database goes away meanwhile.
+
+    It may be another container's, which is killed or hands it to a third; and each file is
+    applied in full or not at all.
+    """
+    while True:
+        try:
+            _migrate(settings, storage, ())
+        except (DatabaseError, psycopg.OperationalError) as error:
+            write_line(PROGRAM, f"migrating from the start again: {_first_line(error)}")
+            time.sleep(_MIGRATE_AGAIN_AFTER_S)
+        else:
+            return
+
+
+def record(storage: Storage, instance: str, taking: Message) -> None:
+    """Wait until our Postgres answers, then write down how it got here, and log it."""
+    _wait_for_database(storage).close()
+    now = time.monotonic()
+    timely = now - float(taking["prepared"]) < _TIMELY_S or "stopping_at" in taking
+    try:
+        with connect(storage, config.OWNER_ROLE, program=PROGRAM) as owner:
+            write_line(PROGRAM, history.record(owner, instance, taking, now if timely else 0.0))
+    except psycopg.Error as error:
+        write_line(PROGRAM, f"the handoff could not be written down: {_first_line(error)}")
 
 
 def prune(storage: Storage) -> None:
@@ -48,15 +72,34 @@ def prune(storage: Storage) -> None:
     try:
         with connect(storage, config.OWNER_ROLE, program=PROGRAM) as owner:
             owner.execute(_PRUNE_TOKENS)
+            history.prune(owner)
             idempotency.prune(owner, IDEMPOTENCY_DAYS)
     except psycopg.OperationalError as error:
         raise unreachable(storage, error) from error
 
 
+def _migrate(settings: Settings, storage: Storage, adopt: Collection[str]) -> int:
+    tracks = load_tracks(settings.client_migrations_dir)
+    with _wait_for_database(storage) as superuser:
+        roles.ensure(superuser)
+    with connect(storage, config.OWNER_ROLE, program=PROGRAM) as owner:
+        return runner.migrate(
+            owner,
+            tracks,
+            timeout_s=settings.migration_timeout,
+            report=lambda text: write_line(PROGRAM, text),
+            adopt=adopt,
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
 def _wait_for_database(storage: Storage) -> Connection:
     """Wait as long as it takes: crash recovery may be long, and a standby waits for its owner."""
     started = reported = time.monotonic()
-    interval = RECONNECT_INTERVAL_S
+    door = Door(storage.socket)
     while True:
         try:
             return connect(storage, config.SUPERUSER, database="postgres", program=PROGRAM)
@@ -65,5 +108,4 @@ def _wait_for_database(storage: Storage) -> Connection:
             if now - reported >= _REPORT_WAIT_EVERY_S:
                 reported = now
                 write_line(PROGRAM, f"waiting {now - started:.0f} s for the database: {error}")
-        time.sleep(interval)
-        interval = min(interval * 1.1, _LONGEST_RECONNECT_INTERVAL_S)
+            door.wait(error)

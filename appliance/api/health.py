@@ -9,8 +9,11 @@ from pydantic import BaseModel
 
 from appliance.api import probes
 from appliance.api.probes import Finding, Probe
+from appliance.handoff import history
 from appliance.migrations.guard import SchemaGate, TrackState
+from appliance.postgres import instances
 from appliance.postgres.connect import Connection
+from appliance.postgres.instances import Folder
 from appliance.postgres.ownership import read_owner
 from appliance.postgres.transact import Database
 from appliance.settings import Settings
@@ -96,6 +99,7 @@ def resources(
         "database": Probe("probe-database", checks.database),
         "migrations": Probe("probe-migrations", checks.migrations),
         "ownership": Probe("probe-ownership", checks.ownership),
+        "handoffs": Probe("probe-handoffs", checks.handoffs),
         "storage": Probe("probe-storage", checks.storage),
     }
     up = Probe("probe-up", checks.up)
@@ -112,13 +116,20 @@ class _Checks:
         self._storage = storage
         self._database = database
         self._gate = gate
+        self._settled = False
 
     def up(self) -> dict[str, Any]:
-        self._database.read(_round_trip)
-        return {"in_sync": self._gate.open()}
+        self._database.probe(_round_trip, probes.LIMIT_S)
+        return {"in_sync": self._gate.open(), "settled": self._is_settled()}
+
+    def _is_settled(self) -> bool:
+        # The API that runs alone takes no part in handoffs.
+        if not self._settled and self._instance:
+            self._settled = Folder(self._storage, self._instance).is_settled()
+        return self._settled or not self._instance
 
     def database(self) -> dict[str, Any]:
-        self._database.read(_round_trip)
+        self._database.probe(_round_trip, probes.LIMIT_S)
         return {"ok": True}
 
     def migrations(self) -> dict[str, Any]:
@@ -132,7 +143,20 @@ class _Checks:
         if owner is None:
             return {"ok": True, "role": "none", "owner": None}
         role = "owner" if owner.instance == self._instance else "standby"
-        return {"ok": True, "role": role, "owner": vars(owner)}
+        others = [vars(one) for one in instances.living(self._storage)]
+        standbys = [one for one in others if one["instance"] != owner.instance]
+        return {
+            "ok": True,
+            "role": role,
+            "settled": self._is_settled(),
+            "owner": vars(owner),
+            "standbys": standbys,
+        }
+
+    def handoffs(self) -> dict[str, Any]:
+        limit = probes.LIMIT_S
+        found = self._database.probe(lambda connection: history.latest(connection, 5), limit)
+        return {"ok": True, "latest": [handoff.to_json() for handoff in found]}
 
     def storage(self) -> dict[str, Any]:
         free = self._storage.free_bytes()
@@ -159,6 +183,8 @@ class _Up:
             raise _down(f"The database does not answer: {finding.error}")
         if not finding.facts["in_sync"]:
             raise _down("The database's schema is being brought up to date.")
+        if not finding.facts["settled"]:
+            raise _down("The database is about to change hands.")
         _send(resp, Up(status="up"))
 
     on_head = on_get

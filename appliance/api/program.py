@@ -4,19 +4,22 @@ import errno
 import socket
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
 
 from appliance.errors import SettingsError
+from appliance.handoff import history
 from appliance.identities import Identity, become
 from appliance.log import write_line
 from appliance.migrations import guard
 from appliance.migrations.guard import SchemaGate
 from appliance.migrations.tracks import load_tracks
 from appliance.postgres import config
-from appliance.postgres.connect import connect, unreachable
+from appliance.postgres.connect import Connection, connect, unreachable
 from appliance.postgres.transact import Database
+from appliance.postgres.waits import Hold
 from appliance.process import end_with_parent
 from appliance.resources import Resources, detect
 from appliance.settings import Settings
@@ -77,12 +80,23 @@ def check_schema(settings: Settings, storage: Storage) -> None:
 
 def open_database(settings: Settings, storage: Storage) -> Database:
     """The API's database: the ordinary role, through the socket of whoever owns the cluster."""
-    return Database(
-        lambda: connect(
+
+    def connect_as_api() -> Connection:
+        return connect(
             storage, config.API_ROLE, program=PROGRAM, statement_timeout_s=_STATEMENT_TIMEOUT_S
-        ),
+        )
+
+    def report(hold: Hold) -> None:
+        write_line(PROGRAM, hold.words)
+        with suppress(psycopg.Error), connect_as_api() as connection:
+            history.record_hold(connection, settings.appliance_instance, hold)
+
+    return Database(
+        connect_as_api,
+        storage.socket,
         settings.hold_seconds,
         connections=_CONNECTIONS,
+        report=report,
     )
 
 

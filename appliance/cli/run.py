@@ -17,16 +17,19 @@ from appliance.storage import Storage
 def up() -> int:
     """Run Postgres and the API, until SIGTERM or Ctrl-C."""
     from appliance import generated_secrets, supervision
-    from appliance.postgres import ownership
+    from appliance.postgres import instances, ownership
     from appliance.process import keep_log_descriptor
 
     settings = _load()
     storage = Storage(settings.storage_dir)
-    storage.prepare(identities.detect())
+    users = identities.detect()
+    storage.prepare(users)
     if not settings.allow_broken_flock:
         ownership.check_locks_exclude(storage)
     settings = generated_secrets.complete(settings, storage)
-    environment.export(replace(settings, appliance_instance=secrets.token_hex(6)))
+    instance = secrets.token_hex(6)
+    instances.register(storage, instance, users.database)
+    environment.export(replace(settings, appliance_instance=instance))
     environment.set_variable("APPLIANCE_PYTHON", sys.executable)
     keep_log_descriptor()
     return supervision.run()

@@ -10,13 +10,16 @@ from appliance import __version__
 from appliance.cli import context
 from appliance.cli.main import print_json
 from appliance.errors import ExitCode
+from appliance.handoff import history
 from appliance.migrations import guard
 from appliance.migrations.guard import SchemaState
 from appliance.migrations.tracks import load_tracks
-from appliance.postgres import config, ownership
+from appliance.postgres import config, instances, ownership
 from appliance.postgres.connect import Connection, connect, reason
 from appliance.settings import Settings
 from appliance.storage import Storage, mebibytes
+
+SHOWN = 5
 
 
 @click.command()
@@ -39,6 +42,11 @@ def collect(settings: Settings, storage: Storage) -> dict[str, Any]:
         "version": __version__,
         "storage": {"path": str(storage.root), "free_bytes": _free(storage)},
         "owner": {**asdict(owner), "running": ownership.is_owned(storage)} if owner else None,
+        "standbys": [
+            asdict(instance)
+            for instance in instances.living(storage)
+            if owner is None or instance.instance != owner.instance
+        ],
         "database": _database(settings, storage),
     }
 
@@ -51,6 +59,7 @@ def _database(settings: Settings, storage: Storage) -> dict[str, Any]:
                 "ok": True,
                 **_facts(connection),
                 "migrations": _migrations(guard.read_schema_state(connection, tracks)),
+                "handoffs": _handoffs(connection),
             }
     except psycopg.Error as error:
         return {"ok": False, "error": reason(error)}
@@ -64,6 +73,14 @@ def _facts(connection: Connection) -> dict[str, Any]:
     ).fetchone()
     names = ("server_version", "size_bytes", "started_at", "connections")
     return dict(zip(names, row or (), strict=True))
+
+
+def _handoffs(connection: Connection) -> list[dict[str, Any]]:
+    try:
+        return [handoff.to_json() for handoff in history.latest(connection, SHOWN)]
+    except psycopg.errors.UndefinedTable:
+        # The schema is older than this version.
+        return []
 
 
 def _migrations(state: SchemaState) -> dict[str, Any]:
@@ -85,10 +102,12 @@ def _print(report: dict[str, Any]) -> None:
         ("appliance", report["version"]),
         ("storage", f"{report['storage']['path']}{room}"),
         ("owner", _owner_line(report["owner"])),
+        *(("standby", _standby_line(standby)) for standby in report["standbys"]),
         ("database", _database_line(report["database"])),
     ]
     if report["database"]["ok"]:
         lines.append(("migrations", _migrations_line(report["database"]["migrations"])))
+        lines += [("moved", _handoff_line(one)) for one in report["database"]["handoffs"]]
     for name, text in lines:
         click.echo(f"{name:11} {text}")
 
@@ -98,6 +117,33 @@ def _owner_line(owner: dict[str, Any] | None) -> str:
         return "none yet"
     who = f"{owner['hostname']} ({owner['instance']}), version {owner['version']}"
     return f"{who}, since {owner['since']}" if owner["running"] else f"none now; last was {who}"
+
+
+def _standby_line(standby: dict[str, Any]) -> str:
+    who = f"{standby['hostname']} ({standby['instance']}), version {standby['version']}"
+    since = standby["waits_since"]
+    return f"{who}, waits since {since}" if since else f"{who}, starting"
+
+
+def _handoff_line(handoff: dict[str, Any]) -> str:
+    phases = handoff["phases_ms"]
+    away = f"away for {phases['away']:.0f} ms" if "away" in phases else "away for an unknown time"
+    named = ("claim", "dump", "checkpoint", "second_checkpoint", "stop", "prepare", "start")
+    parts = ", ".join(
+        f"{name.replace('_', ' ')} {phases[name]:.0f}" for name in named if name in phases
+    )
+    held = (
+        f"; held {handoff['requests_held']} requests, the longest for "
+        f"{handoff['longest_hold_ms']:.0f} ms"
+        if handoff["requests_held"]
+        else "; no request was held"
+    )
+    given_up = handoff["requests_given_up"]
+    return (
+        f"{handoff['served_at']} {handoff['kind']} from {handoff['from_hostname']} to "
+        f"{handoff['to_hostname']}: {away} ({parts}){held}"
+        + (f"; {given_up} of them got a 503" if given_up else "")
+    )
 
 
 def _database_line(database: dict[str, Any]) -> str:

@@ -79,6 +79,11 @@ def check(storage: Storage, user: Identity) -> None:
     _check_version(storage.pgdata)
     _check_owner(storage.pgdata, user)
     _check_control(storage.pgdata)
+    check_room(storage)
+
+
+def check_room(storage: Storage) -> None:
+    """Raise StorageError if the disk is too full for Postgres to start."""
     _check_free(storage, FREE_BYTES_TO_START, "to start the database")
 
 

@@ -13,6 +13,7 @@ import secrets
 import stat
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from appliance import __version__
 from appliance.errors import StorageError
@@ -76,9 +77,9 @@ def wait_for_lock(descriptor: int) -> None:
     fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
-def hand_to_successor(descriptor: int) -> None:
-    """Let the descriptor live on in the program that this process becomes."""
-    os.set_inheritable(descriptor, True)
+def release(descriptor: int) -> None:
+    """Let go of the lock and keep the descriptor."""
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def check_locks_exclude(storage: Storage) -> None:
@@ -112,8 +113,13 @@ def check_locks_exclude(storage: Storage) -> None:
 
 def is_owned(storage: Storage) -> bool:
     """Whether some process holds the lock right now. Needs read access to the lock file."""
+    return is_locked(storage.lock)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether some process holds a lock on this file; False if there is no such file."""
     try:
-        descriptor = os.open(storage.lock, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
@@ -135,10 +141,15 @@ def _no_lock_file(storage: Storage) -> StorageError:
 
 def note_owner(storage: Storage, instance: str) -> Owner:
     """Write down that this container took the lock. Call it only while holding the lock."""
-    since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    owner = Owner(instance, os.uname().nodename, os.getpid(), since, __version__)
-    write_json(storage.owner, {"format": _NOTE_FORMAT, **asdict(owner)})
+    owner = Owner(instance, os.uname().nodename, os.getpid(), now(), __version__)
+    # Requests wait meanwhile, and it is a note: it need not survive a power cut.
+    write_json(storage.owner, {"format": _NOTE_FORMAT, **asdict(owner)}, durable=False)
     return owner
+
+
+def now() -> str:
+    """The time as notes carry it: ISO 8601 in UTC, whole seconds."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def read_owner(storage: Storage) -> Owner | None:

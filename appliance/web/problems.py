@@ -11,7 +11,7 @@ import psycopg
 from pydantic import BaseModel, Field
 
 from appliance.log import write_block, write_line
-from appliance.postgres.transact import NOTHING_CHANGED, DatabaseUnavailable
+from appliance.postgres.waits import NOTHING_CHANGED, DatabaseUnavailable
 
 MEDIA_TYPE = "application/problem+json"
 PROGRAM = "api"

@@ -98,10 +98,12 @@ class Contained:
 
 
 def processes(container: Container) -> list[Process]:
-    """The processes of a container, the first one started first; none if it does not run."""
+    """The processes of a container, process 1 before the others; none if it does not run."""
     rows: Any = container.top(ps_args=COLUMNS)["Processes"] or []
     found = [Process(int(row[0]), int(row[1]), int(row[2]), row[3], row[4]) for row in rows]
-    return sorted(found, key=lambda process: process.pid)
+    # Not the lowest number: numbers start again from the bottom when they reach the limit.
+    numbers = {process.pid for process in found}
+    return sorted(found, key=lambda process: process.parent in numbers)
 
 
 def postmasters(container: Container) -> list[Process]:

@@ -8,6 +8,7 @@ import pytest
 
 from appliance.postgres.connect import Connection
 from appliance.postgres.transact import Database
+from appliance.storage import Storage
 from tests.harness.appliance import ending
 from tests.harness.folders import short_folder
 from tests.harness.postgres_program import PostgresProgram
@@ -58,7 +59,7 @@ def open_database() -> Iterator[Open]:
     def make(
         folder: Path, hold_seconds: float = 20.0, connect: Connect = connect_as_api
     ) -> Database:
-        made.append(Database(lambda: connect(folder), hold_seconds))
+        made.append(Database(lambda: connect(folder), Storage(folder.parent).socket, hold_seconds))
         return made[-1]
 
     yield make

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from appliance.postgres.connect import Connection
-from appliance.postgres.transact import NOTHING_CHANGED, UNKNOWN, DatabaseUnavailable
+from appliance.postgres.waits import NOTHING_CHANGED, UNKNOWN, DatabaseUnavailable
 from tests.harness.postgres_program import PostgresProgram
 from tests.harness.waiting import wait_until
 from tests.transact.conftest import Open, connect_as_api, with_schema

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from appliance.postgres.connect import Connection
-from appliance.postgres.transact import UNKNOWN, DatabaseUnavailable
+from appliance.postgres.waits import UNKNOWN, DatabaseUnavailable
 from tests.harness.postgres_program import PostgresProgram
 from tests.harness.waiting import wait_until
 from tests.transact.conftest import Open

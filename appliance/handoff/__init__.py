@@ -1,0 +1,1 @@
+"""The database changes hands between containers while both serve: docs/handoff.md."""

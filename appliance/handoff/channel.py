@@ -1,0 +1,139 @@
+"""What stewards say to each other: lines of JSON over a socket in the container's folder.
+
+A message is courtesy, never the truth: whoever holds the lock owns the database.
+"""
+
+import json
+import os
+import select
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+PROTOCOL = 1
+CONNECT_LIMIT_S = 2.0
+
+_LONGEST_MESSAGE_BYTES = 8192
+
+Message = dict[str, Any]
+
+
+class ChannelClosed(Exception):  # noqa: N818 - it says a state of the other side
+    """The other side is gone, or does not speak this language."""
+
+
+class Channel:
+    """One conversation. `close` it, or use it in a `with` statement."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._received = b""
+
+    def __enter__(self) -> "Channel":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def fileno(self) -> int:
+        """The socket's descriptor."""
+        return self._connection.fileno()
+
+    def close(self) -> None:
+        """End the conversation."""
+        self._connection.close()
+
+    def send(self, kind: str, **facts: Any) -> None:
+        """Say something; raises ChannelClosed if nobody listens any more."""
+        line = json.dumps({"type": kind, **facts}) + "\n"
+        try:
+            self._connection.sendall(line.encode())
+        except OSError as error:
+            raise ChannelClosed(str(error)) from error
+
+    def receive(self, timeout_s: float) -> Message:
+        """Wait for the next message.
+
+        Raises TimeoutError, or ChannelClosed if the other side left or said no message.
+        """
+        deadline = time.monotonic() + timeout_s
+        while b"\n" not in self._received:
+            if len(self._received) > _LONGEST_MESSAGE_BYTES:
+                raise ChannelClosed("a message without an end")
+            self._received += self._read(deadline)
+        line, _, self._received = self._received.partition(b"\n")
+        return _parse(line)
+
+    def _read(self, deadline: float) -> bytes:
+        self._connection.settimeout(max(0.001, deadline - time.monotonic()))
+        try:
+            read = self._connection.recv(_LONGEST_MESSAGE_BYTES)
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise ChannelClosed(str(error)) from error
+        if not read:
+            raise ChannelClosed("the other side ended the conversation")
+        return read
+
+
+def listen(path: Path) -> socket.socket:
+    """Listen at `path`, where nobody else does; what an earlier process left there is replaced."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX)
+    _at(path, listener.bind)
+    path.chmod(0o600)
+    listener.listen(16)
+    return listener
+
+
+def connect(path: Path) -> Channel:
+    """Speak to whoever listens at `path`; raises OSError if nobody does."""
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(CONNECT_LIMIT_S)
+    try:
+        _at(path, connection.connect)
+    except OSError:
+        connection.close()
+        raise
+    return Channel(connection)
+
+
+def tell(path: Path, kind: str, **facts: Any) -> None:
+    """Say one thing to whoever listens at `path`, if somebody does."""
+    with suppress(OSError, ChannelClosed), connect(path) as channel:
+        channel.send(kind, **facts)
+
+
+def accept(listener: socket.socket, timeout_s: float) -> tuple[Channel, Message] | None:
+    """Wait for somebody to speak first; None if nobody did, or what was said is no message."""
+    if not select.select([listener], [], [], max(0.0, timeout_s))[0]:
+        return None
+    channel = Channel(listener.accept()[0])
+    try:
+        return channel, channel.receive(CONNECT_LIMIT_S)
+    except (ChannelClosed, TimeoutError):
+        channel.close()
+        return None
+
+
+def _at(path: Path, action: Callable[[str], None]) -> None:
+    # A socket's path may have 107 bytes only; by way of its folder it is always short.
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        action(f"/proc/self/fd/{folder}/{path.name}")
+    finally:
+        os.close(folder)
+
+
+def _parse(line: bytes) -> Message:
+    try:
+        message = json.loads(line)
+    except ValueError:
+        message = None
+    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+        raise ChannelClosed("not a message")
+    return message

@@ -1,0 +1,146 @@
+"""The owner's side: make the stop short, make sure that somebody waits for it, stop."""
+
+import time
+from dataclasses import dataclass, field
+
+import psycopg
+
+from appliance.handoff import channel, heir
+from appliance.handoff.channel import Channel, ChannelClosed, Message
+from appliance.log import write_line
+from appliance.postgres import cluster, config, ownership, postmaster
+from appliance.postgres.connect import Connection, connect, reason
+from appliance.postgres.postmaster import Postmaster
+from appliance.storage import Storage, mebibytes
+
+PROGRAM = "steward"
+
+# A dump that is under way may end first. After that the database moves, and the dump fails: the
+# platform would kill it with this container anyway.
+DUMP_LIMIT_S = 20.0
+CHECKPOINT_LIMIT_S = 30.0
+GO_LIMIT_S = 5.0
+# After two checkpoints the fast shutdown takes tens of milliseconds. Longer than this, a process
+# of it hangs; the immediate shutdown kills that one after 5 s more.
+STOP_LIMIT_S = 5.0
+
+_LOOK_EVERY_S = 0.1
+_DUMPS = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE application_name IN ('pg_dump', 'pg_dumpall', 'appliance backup')
+"""
+
+
+class _Refusal(Exception):  # noqa: N818
+    """Why the database is not handed over now, for the claimant's log."""
+
+
+@dataclass
+class _Stopwatch:
+    """Milliseconds by phase."""
+
+    phases_ms: dict[str, float] = field(default_factory=dict)
+    _since: float = field(default_factory=time.monotonic)
+
+    def lap(self, phase: str) -> None:
+        now = time.monotonic()
+        self.phases_ms[phase] = round((now - self._since) * 1000, 1)
+        self._since = now
+
+
+def give(storage: Storage, instance: str, claimant: Channel, claim: Message) -> None:
+    """Hand the database to a claimant, or tell it why not; then the owner stays the owner."""
+    who = f"container {claim.get('hostname')} (version {claim.get('version')})"
+    try:
+        ours = _check(storage, instance, claim)
+        write_line(PROGRAM, f"{who} claims the database")
+        claimant.send("accepted")
+        phases_ms = _make_stop_short(storage)
+        claimant.send("ready", phases_ms=phases_ms)
+        _await_go(claimant)
+    except _Refusal as refusal:
+        write_line(PROGRAM, f"{who} does not get the database: {refusal}")
+        _tell_refusal(claimant, str(refusal))
+    except ChannelClosed:
+        write_line(PROGRAM, f"{who} is gone; this container keeps the database")
+    else:
+        heir.announce(storage, str(claim["instance"]))
+        write_line(PROGRAM, f"handing the database to {who}")
+        _stop(ours, claimant)
+
+
+def _check(storage: Storage, instance: str, claim: Message) -> Postmaster:
+    if claim.get("protocol") != channel.PROTOCOL or not isinstance(claim.get("instance"), str):
+        raise _Refusal("it speaks another version of the handoff")
+    owner = ownership.read_owner(storage)
+    ours = postmaster.find(storage)
+    if owner is None or owner.instance != instance or ours is None:
+        raise _Refusal("the database is not here")
+    free = storage.free_bytes()
+    if free < cluster.FREE_BYTES_TO_START:
+        # Whoever takes it could not start Postgres; here it runs.
+        raise _Refusal(f"the disk is full ({mebibytes(free)} are free)")
+    return ours
+
+
+def _make_stop_short(storage: Storage) -> dict[str, float]:
+    watch = _Stopwatch()
+    try:
+        with connect(
+            storage,
+            config.SUPERUSER,
+            database="postgres",
+            program=PROGRAM,
+            statement_timeout_s=CHECKPOINT_LIMIT_S,
+        ) as connection:
+            _wait_for_dumps(connection)
+            watch.lap("dump")
+            connection.execute("CHECKPOINT")
+            watch.lap("checkpoint")
+            # The first may take long, and writes go on meanwhile: this leaves little to the stop.
+            connection.execute("CHECKPOINT")
+            watch.lap("second_checkpoint")
+    except psycopg.Error as error:
+        raise _Refusal(f"Postgres does not answer as it should: {reason(error)}") from error
+    return watch.phases_ms
+
+
+def _wait_for_dumps(connection: Connection) -> None:
+    deadline = time.monotonic() + DUMP_LIMIT_S
+    said = False
+    while connection.execute(_DUMPS).fetchone() != (0,):
+        if time.monotonic() >= deadline:
+            write_line(PROGRAM, "the dump goes on; it will fail, because the database moves now")
+            return
+        if not said:
+            write_line(PROGRAM, f"a dump is running; it has {DUMP_LIMIT_S:g} s to end")
+            said = True
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _await_go(claimant: Channel) -> None:
+    try:
+        message = claimant.receive(GO_LIMIT_S)
+    except TimeoutError as error:
+        raise _Refusal("it did not confirm that it is ready") from error
+    if message["type"] != "go":
+        raise _Refusal("its answer could not be understood")
+
+
+def _stop(ours: Postmaster, claimant: Channel) -> None:
+    stopping_at = time.monotonic()
+    ours.shut_down()
+    try:
+        claimant.send("stopping", at=stopping_at)
+    except ChannelClosed:
+        write_line(PROGRAM, "it is gone; whoever gets the lock owns the database now")
+    if not ours.has_ended(STOP_LIMIT_S):
+        write_line(PROGRAM, f"Postgres did not stop within {STOP_LIMIT_S:g} s; aborting it")
+        ours.abort()
+
+
+def _tell_refusal(claimant: Channel, why: str) -> None:
+    try:
+        claimant.send("refused", reason=why)
+    except ChannelClosed:
+        return

@@ -1,0 +1,107 @@
+"""Getting the lock: at once, as the heir of an owner that hands over, or because it died."""
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+
+from appliance.handoff import channel, heir
+from appliance.log import write_line
+from appliance.postgres import ownership
+from appliance.postgres.instances import Folder
+from appliance.postgres.ownership import Owner
+from appliance.storage import Storage
+
+PROGRAM = "postgres"
+
+
+@dataclass(frozen=True)
+class Taking:
+    """How this container came to own the database.
+
+    `at` is when it got the lock, in seconds of the machine's monotonic clock, which all
+    containers share. `previous` is who owned before.
+    """
+
+    at: float
+    waited: bool
+    was_heir: bool
+    previous: Owner | None
+
+    def report(self, folder: Folder) -> None:
+        """Tell this container's steward, if somebody else had the database, or it was lost."""
+        previous = self.previous
+        if not self.waited and (previous is None or previous.instance != folder.name):
+            return
+        channel.tell(
+            folder.socket,
+            "taken",
+            at=self.at,
+            prepared=time.monotonic(),
+            waited=self.waited,
+            was_heir=self.was_heir,
+            previous=vars(previous) if previous else None,
+        )
+
+
+def take(descriptor: int, storage: Storage, instance: str, *, locks_exclude: bool = True) -> Taking:
+    """Return when the lock is ours; waits as long as another container owns the database."""
+    folder = Folder(storage, instance)
+    try:
+        waited = not ownership.try_lock(descriptor)
+    except OSError as error:
+        if locks_exclude:
+            raise
+        write_line(PROGRAM, f"running without a lock (ALLOW_BROKEN_FLOCK): {error.strerror}")
+        _note(storage, folder)
+        return Taking(time.monotonic(), waited=False, was_heir=False, previous=None)
+    if waited:
+        _wait(descriptor, storage, folder)
+    waited = _give_way(descriptor, storage, folder) or waited
+    previous = ownership.read_owner(storage)
+    taken = Taking(time.monotonic(), waited, heir.is_heir(storage, instance), previous)
+    _note(storage, folder)
+    if waited:
+        write_line(PROGRAM, _why(taken))
+    return taken
+
+
+def _note(storage: Storage, folder: Folder) -> None:
+    try:
+        ownership.note_owner(storage, folder.name)
+        folder.note_owning()
+        heir.forget(storage)
+    except OSError as error:
+        # Notes are courtesy; if the disk is full, the cluster's own check says so.
+        write_line(PROGRAM, f"{storage.owner} could not be written: {error.strerror}")
+
+
+def _give_way(descriptor: int, storage: Storage, folder: Folder) -> bool:
+    """Let the heir of a handoff have the lock first, once each; returns whether there was one."""
+    passed_to: set[str] = set()
+    while (other := heir.other_than(storage, folder.name)) and other not in passed_to:
+        passed_to.add(other)
+        ownership.release(descriptor)
+        heir.wait_until_it_owns(storage, other)
+        _wait(descriptor, storage, folder)
+    return bool(passed_to)
+
+
+def _wait(descriptor: int, storage: Storage, folder: Folder) -> None:
+    with suppress(OSError):
+        folder.note_waiting()
+    write_line(PROGRAM, _holder(storage, folder.name))
+    ownership.wait_for_lock(descriptor)
+
+
+def _holder(storage: Storage, instance: str) -> str:
+    owner = ownership.read_owner(storage)
+    if owner is not None and owner.instance == instance:
+        return "waiting for the last process of the Postgres that was here before"
+    who = f"container {owner.hostname} since {owner.since}" if owner else "another container"
+    return f"standby: {who} owns the database; serving through it"
+
+
+def _why(taken: Taking) -> str:
+    if taken.was_heir:
+        return "the owner has handed over; this container owns the database now"
+    return "the owner is gone; this container owns the database now"

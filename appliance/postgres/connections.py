@@ -1,0 +1,84 @@
+"""The connections of one process: kept, cut when a server is frozen, opened when it is back."""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import psycopg
+
+from appliance.postgres.connect import Connection
+from appliance.postgres.door import Door
+from appliance.postgres.waits import DatabaseUnavailable, Deadlines, Patience
+
+
+class Connections:
+    """Idle connections, and how to get another; safe to share between threads.
+
+    `socket` is where `connect` goes to.
+    """
+
+    def __init__(self, connect: Callable[[], Connection], socket: Path) -> None:
+        self._connect = connect
+        self._socket = socket
+        self._idle: deque[Connection] = deque()
+        self._knocking = threading.Lock()
+        self._deadlines = Deadlines()
+
+    def check_out(self, patience: Patience, outcome: str) -> Connection:
+        """Get a connection, waiting for the database as long as patience lasts.
+
+        Raises DatabaseUnavailable with `outcome` after that.
+        """
+        connection = self._pop_open() or self._open(patience, outcome)
+        self._deadlines.start(connection, patience.due)
+        return connection
+
+    def give_back(self, connection: Connection) -> None:
+        """Keep the connection for the next one, unless it was closed."""
+        self._deadlines.stop(connection)
+        if not connection.closed:
+            self._idle.append(connection)
+
+    def close(self) -> None:
+        """Close what is idle."""
+        while (connection := self._pop()) is not None:
+            connection.close()
+
+    def _pop_open(self) -> Connection | None:
+        while (connection := self._pop()) is not None:
+            if not connection.closed:
+                return connection
+        return None
+
+    def _pop(self) -> Connection | None:
+        with suppress(IndexError):
+            return self._idle.pop()
+        return None
+
+    def _open(self, patience: Patience, outcome: str) -> Connection:
+        try:
+            return self._connect()
+        except psycopg.OperationalError as error:
+            patience.hold()
+            patience.check(outcome, error)
+        return self._reconnect(patience, outcome)
+
+    def _reconnect(self, patience: Patience, outcome: str) -> Connection:
+        # One thread knocks, the others wait for it.
+        if not self._knocking.acquire(timeout=patience.remaining()):
+            raise DatabaseUnavailable(outcome)
+        try:
+            return self._knock(patience, outcome)
+        finally:
+            self._knocking.release()
+
+    def _knock(self, patience: Patience, outcome: str) -> Connection:
+        door = Door(self._socket)
+        while True:
+            try:
+                return self._connect()
+            except psycopg.OperationalError as error:
+                patience.check(outcome, error)
+                door.wait(error)

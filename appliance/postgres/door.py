@@ -1,0 +1,58 @@
+"""Knocking at Postgres' socket while nobody opens: soon, but without a crowd of failed logins."""
+
+import time
+from pathlib import Path
+
+import psycopg
+
+# A handoff takes tenths of a second, and each knock that comes late makes it longer. A server
+# that is away for more than this recovers from a crash, which a crowd of knocks would slow down.
+_HANDOFF_S = 1.0
+_SOON_S = 0.005
+_LATER_S = 0.05
+_LOOK_EVERY_S = 0.002
+_LOOK_FOR_S = 0.5
+
+_Identity = tuple[int, int]
+
+
+class Door:
+    """The socket as one caller sees it, from its first refusal on."""
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+        self._began = time.monotonic()
+        self._seen = self._identity()
+
+    def wait(self, refusal: psycopg.OperationalError) -> None:
+        """Wait until it is worth to knock again.
+
+        Where there is no socket, or only that of a server that stops, that is when a new one is
+        there: looking costs nothing, and a server answers each knock with a process and a line
+        in its log.
+        """
+        if self._seen is None or _is_stopping(refusal):
+            self._await_another()
+        else:
+            soon = time.monotonic() - self._began < _HANDOFF_S
+            time.sleep(_SOON_S if soon else _LATER_S)
+        self._seen = self._identity()
+
+    def _await_another(self) -> None:
+        over = time.monotonic() + _LOOK_FOR_S
+        while time.monotonic() < over and self._identity() in (None, self._seen):
+            time.sleep(_LOOK_EVERY_S)
+
+    def _identity(self) -> _Identity | None:
+        try:
+            status = self._socket.stat()
+        except OSError:
+            return None
+        # A new file may get the number of the one that was just removed.
+        return status.st_ino, status.st_ctime_ns
+
+
+def _is_stopping(refusal: psycopg.OperationalError) -> bool:
+    # A refused connection has no code in psycopg, only the server's words; they are English,
+    # because our clusters are made with the locale C.
+    return "the database system is shutting down" in str(refusal)
