@@ -67,6 +67,11 @@ def configuration() -> Path:
     return in_checkout if in_checkout.exists() else CONFIGURATION
 
 
+def in_image() -> bool:
+    """Whether this is the image; else a checkout, where every start is a new container's."""
+    return configuration() == CONFIGURATION
+
+
 class _Options(ServerOptions):  # type: ignore[misc]
     """supervisord's options, which also reap: here every end of a program passes."""
 

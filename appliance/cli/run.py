@@ -29,6 +29,9 @@ def up() -> int:
     settings = generated_secrets.complete(settings, storage)
     instance = secrets.token_hex(6)
     instances.register(storage, instance, users.database)
+    if supervision.in_image() and instances.has_lived_before():
+        # `docker restart`, or Docker's own after a crash: only a new container gets the database.
+        instances.Folder(storage, instance).note_claim()
     environment.export(replace(settings, appliance_instance=instance))
     environment.set_variable("APPLIANCE_PYTHON", sys.executable)
     keep_log_descriptor()

@@ -59,7 +59,7 @@ def claim(storage: Storage, folder: Folder, listener: socket.socket) -> Message 
     again after a crash: no container claims twice. Raises StorageError if Postgres could not be
     started here.
     """
-    if folder.has_claimed():
+    if folder.has_claimed() or folder.is_settled():
         return None
     deadline = time.monotonic() + LIMIT_S
     while (owner := _another_owner(storage, folder, deadline)) is not None:

@@ -67,11 +67,11 @@ def record(owner: Connection, instance: str, taking: Message, serving_at: float)
     looked then.
     """
     previous = taking.get("previous") or {}
-    phases = _phases(taking, serving_at)
+    kind, phases = _kind(taking, instance), _phases(taking, serving_at)
     owner.execute(
         _RECORD,
         (
-            _kind(taking),
+            kind,
             previous.get("instance"),
             previous.get("hostname"),
             previous.get("version"),
@@ -81,7 +81,7 @@ def record(owner: Connection, instance: str, taking: Message, serving_at: float)
             Jsonb(phases),
         ),
     )
-    return _words(_kind(taking), phases, previous.get("hostname"))
+    return _words(kind, phases, previous.get("hostname"))
 
 
 def record_hold(api: Connection, instance: str | None, hold: Hold) -> None:
@@ -110,10 +110,11 @@ def prune(owner: Connection) -> None:
         owner.execute(_PRUNE.format(table).encode(), (KEPT,))
 
 
-def _kind(taking: Message) -> str:
+def _kind(taking: Message, instance: str) -> str:
     if taking.get("was_heir"):
         return "handoff"
-    return "takeover" if taking.get("waited") else "restart"
+    previous = taking.get("previous") or {}
+    return "takeover" if previous.get("instance", instance) != instance else "restart"
 
 
 def _phases(taking: Message, serving_at: float) -> dict[str, float]:

@@ -28,9 +28,10 @@ class Taking:
     previous: Owner | None
 
     def report(self, folder: Folder) -> None:
-        """Tell this container's steward, if somebody else had the database, or it was lost."""
+        """Tell this container's steward, unless it starts and found the database with nobody."""
         previous = self.previous
-        if not self.waited and (previous is None or previous.instance != folder.name):
+        was_ours = previous is not None and previous.instance == folder.name
+        if not (self.waited or was_ours or folder.is_settled()):
             return
         channel.tell(
             folder.socket,

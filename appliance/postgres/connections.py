@@ -1,6 +1,7 @@
 """The connections of one process: kept, cut when a server is frozen, opened when it is back."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,6 +25,7 @@ class Connections:
         self._socket = socket
         self._idle: deque[Connection] = deque()
         self._knocking = threading.Lock()
+        self._opened_at = 0.0
         self._deadlines = Deadlines()
 
     def check_out(self, patience: Patience, outcome: str) -> Connection:
@@ -58,21 +60,31 @@ class Connections:
         return None
 
     def _open(self, patience: Patience, outcome: str) -> Connection:
-        try:
-            return self._connect()
-        except psycopg.OperationalError as error:
-            patience.hold()
-            patience.check(outcome, error)
-        return self._reconnect(patience, outcome)
+        arrived = time.monotonic()
+        while True:
+            # One thread knocks, the others wait for it, and then go in all at once.
+            if not self._knocking.locked():
+                try:
+                    return self._connect()
+                except psycopg.OperationalError as error:
+                    arrived = time.monotonic()
+                    patience.hold()
+                    patience.check(outcome, error)
+            if (connection := self._reconnect(arrived, patience, outcome)) is not None:
+                return connection
 
-    def _reconnect(self, patience: Patience, outcome: str) -> Connection:
-        # One thread knocks, the others wait for it.
+    def _reconnect(self, arrived: float, patience: Patience, outcome: str) -> Connection | None:
+        patience.hold()
         if not self._knocking.acquire(timeout=patience.remaining()):
             raise DatabaseUnavailable(outcome)
         try:
-            return self._knock(patience, outcome)
+            if self._opened_at > arrived:
+                return None
+            connection = self._knock(patience, outcome)
+            self._opened_at = time.monotonic()
         finally:
             self._knocking.release()
+        return connection
 
     def _knock(self, patience: Patience, outcome: str) -> Connection:
         door = Door(self._socket)

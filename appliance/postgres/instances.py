@@ -24,6 +24,8 @@ _NOTE_FORMAT = 1
 _NOTE, _ALIVE = "instance.json", "alive.lock"
 _WAITS, _CLAIMED, _SETTLED = "waits.json", "claimed", "settled"
 _SOCKET = "steward.sock"
+# In the container's own file system: it lives as long as the container, over all its restarts.
+_LIVED = Path("/var/lib/appliance/started")
 # A folder gets its name when it is locked. One without a name for that long was given up.
 _UNNAMED_FOR_S = 60.0
 
@@ -134,6 +136,21 @@ def register(storage: Storage, instance: str, user: Identity) -> int:
             "Make room on the disk, or give this user write access to the folder.",
         ) from error
     return descriptor
+
+
+def has_lived_before(mark: Path = _LIVED) -> bool:
+    """Whether this container was started before; from now on it was.
+
+    A restarted container does not claim the database: one that crashes again and again would move
+    it each time.
+    """
+    if mark.exists():
+        return True
+    # Where the file system is read-only, each start counts as the first.
+    with suppress(OSError):
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+    return False
 
 
 def living(storage: Storage) -> list[Instance]:
