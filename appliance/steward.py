@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from appliance import process
 from appliance.errors import ApplianceError
-from appliance.handoff import channel, claiming
+from appliance.handoff import channel
 from appliance.handoff.channel import Channel, Message
 from appliance.identities import Identity, become
 from appliance.log import write_line
@@ -86,6 +86,7 @@ class _Steward:
     def settle(self) -> None:
         """Claim the database; whatever comes of it, this container may then be called healthy."""
         from appliance import upkeep
+        from appliance.handoff import claiming
 
         folder = Folder(self._storage, self._instance)
         taking = claiming.claim(self._storage, folder, self._listener)

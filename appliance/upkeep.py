@@ -54,9 +54,9 @@ def migrate_at_start(settings: Settings, storage: Storage) -> None:
 
 def record(storage: Storage, instance: str, taking: Message) -> None:
     """Wait until our Postgres answers, then write down how it got here, and log it."""
+    timely = time.monotonic() - float(taking["prepared"]) < _TIMELY_S or "stopping_at" in taking
     _wait_for_database(storage).close()
     now = time.monotonic()
-    timely = now - float(taking["prepared"]) < _TIMELY_S or "stopping_at" in taking
     try:
         with connect(storage, config.OWNER_ROLE, program=PROGRAM) as owner:
             write_line(PROGRAM, history.record(owner, instance, taking, now if timely else 0.0))

@@ -132,10 +132,11 @@ def _handoff_line(handoff: dict[str, Any]) -> str:
     parts = ", ".join(
         f"{name.replace('_', ' ')} {phases[name]:.0f}" for name in named if name in phases
     )
+    count = handoff["requests_held"]
     held = (
-        f"; held {handoff['requests_held']} requests, the longest for "
+        f"; held {count} request{'s' * (count != 1)}, the longest for "
         f"{handoff['longest_hold_ms']:.0f} ms"
-        if handoff["requests_held"]
+        if count
         else "; no request was held"
     )
     given_up = handoff["requests_given_up"]

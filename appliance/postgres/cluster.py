@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from appliance.errors import ApplianceError, StorageError
-from appliance.files import fsync_directory, rename_durably, write_atomically
+from appliance.files import rename_durably, write_atomically
 from appliance.identities import Identities, Identity, become
 from appliance.postgres import binaries, config
 from appliance.process import run
@@ -112,7 +112,6 @@ def write_configuration(
         if not path.exists() or path.read_text(encoding="utf-8") != content:
             write_atomically(path, content, mode=0o600)
             _give_to(path, identities.database)
-    fsync_directory(pgdata)
 
 
 def _holds_something(pgdata: Path) -> bool:
