@@ -9,7 +9,7 @@ from collections.abc import Callable
 from appliance import identities, settings
 from appliance.errors import ApplianceError
 from appliance.log import write_block
-from appliance.process import adopt_log_descriptor
+from appliance.process import adopt_log_descriptor, end_with_parent
 from appliance.resources import detect
 from appliance.settings import Settings
 from appliance.storage import Storage
@@ -21,7 +21,9 @@ def main(name: str, *arguments: str) -> int:
     """Run one program; returns only when it ends, with its exit code."""
     adopt_log_descriptor()
     try:
-        _PROGRAMS[name](settings.load().settings, *arguments)
+        configured = settings.load().settings
+        _end_with_supervisor(configured)
+        _PROGRAMS[name](configured, *arguments)
     except ApplianceError as error:
         write_block(name, str(error))
         return error.exit_code
@@ -29,6 +31,21 @@ def main(name: str, *arguments: str) -> int:
         # A standby that is stopped: Postgres' stop signal reaches it before it is Postgres.
         return _INTERRUPTED
     return 0
+
+
+def _end_with_supervisor(configured: Settings) -> None:
+    """Have the kernel kill this program with its supervisor, from the start: a standby may wait.
+
+    Raises ApplianceError if the supervisor died before the kernel was asked.
+    """
+    from appliance.postgres.instances import Folder
+
+    end_with_parent()
+    instance = configured.appliance_instance
+    if not instance or configured.allow_broken_flock:
+        return
+    if not Folder(Storage(configured.storage_dir), instance).is_alive():
+        raise ApplianceError("This program was not needed any more: its supervisor is gone.")
 
 
 def _postgres(configured: Settings) -> None:

@@ -24,6 +24,7 @@ from appliance.storage import Storage
 PROGRAM = "steward"
 
 _KEEP_HOUSE_EVERY_S = 3600.0
+_LEAVE_THE_PROCESSOR_S = 0.5
 _UP = b"GET /up HTTP/1.0\r\nHost: localhost\r\nUser-Agent: steward\r\n\r\n"
 
 
@@ -116,6 +117,8 @@ class _Steward:
 
         with claimant:
             giving.give(self._storage, self._instance, claimant, claim)
+        # Requests wait for the other container's Postgres to start: leave it the processor.
+        time.sleep(_LEAVE_THE_PROCESSOR_S)
         self.become("idle")
 
     def record(self, taking: Message) -> NoReturn:

@@ -54,7 +54,7 @@ def migrate_at_start(settings: Settings, storage: Storage) -> None:
 
 def record(storage: Storage, instance: str, taking: Message) -> None:
     """Wait until our Postgres answers, then write down how it got here, and log it."""
-    timely = time.monotonic() - float(taking["prepared"]) < _TIMELY_S or "stopping_at" in taking
+    timely = time.monotonic() - float(taking["prepared"]) < _TIMELY_S or "phases_ms" in taking
     _wait_for_database(storage).close()
     now = time.monotonic()
     try:

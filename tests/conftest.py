@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.appliance import Appliance, kill_all
+from tests.harness.appliance import Appliance, kill_all, waiting
 from tests.harness.folders import short_folder
 from tests.harness.postgres_program import PostgresProgram
+from tests.harness.waiting import wait_until
 
 
 @pytest.fixture
@@ -34,6 +35,15 @@ def make_appliance(storage_folder: Path) -> Iterator[Callable[..., Appliance]]:
 def appliance(make_appliance: Callable[..., Appliance]) -> Appliance:
     """One appliance that is up."""
     return make_appliance().start().wait_until_up()
+
+
+@pytest.fixture
+def pair(make_appliance: Callable[..., Appliance]) -> tuple[Appliance, Appliance]:
+    """The owner and its standby, both up. The owner came second and claimed the database."""
+    standby = make_appliance().start().wait_until_up()
+    owner = make_appliance().start().wait_until_up()
+    wait_until(lambda: waiting(standby), "the standby waits in the lock")
+    return owner, standby
 
 
 @pytest.fixture

@@ -132,7 +132,7 @@ def _at(path: Path, action: Callable[[str], None]) -> None:
 def _parse(line: bytes) -> Message:
     try:
         message = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         message = None
     if not isinstance(message, dict) or not isinstance(message.get("type"), str):
         raise ChannelClosed("not a message")

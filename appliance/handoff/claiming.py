@@ -27,7 +27,7 @@ ANSWER_LIMIT_S = 6.0
 TAKE_LIMIT_S = 20.0
 
 _LOOK_EVERY_S = 0.01
-_ASK_AGAIN_EVERY_S = 0.1
+_ASK_AGAIN_EVERY_S = 0.25
 
 
 @dataclass
@@ -95,10 +95,7 @@ def _receive_from(
         started = time.monotonic()
         _converse(owners_steward, handover, folder, deadline)
     handover.phases_ms["claim"] = _milliseconds(started, handover.stopping_at)
-    return _await_taking(storage, folder, listener) | {
-        "phases_ms": handover.phases_ms,
-        "stopping_at": handover.stopping_at,
-    }
+    return _await_taking(listener) | {"phases_ms": handover.phases_ms}
 
 
 def _reach(owner: Owner, storage: Storage) -> Channel:
@@ -154,7 +151,7 @@ def _expect(kind: str, owners_steward: Channel, timeout_s: float) -> Message:
     return message
 
 
-def _await_taking(storage: Storage, folder: Folder, listener: socket.socket) -> Message:
+def _await_taking(listener: socket.socket) -> Message:
     """Wait until our Postgres program has the lock; it says so to our own socket."""
     deadline = time.monotonic() + TAKE_LIMIT_S
     while (remaining := deadline - time.monotonic()) > 0:
@@ -165,7 +162,8 @@ def _await_taking(storage: Storage, folder: Folder, listener: socket.socket) -> 
             if accepted[1]["type"] == "taken":
                 return accepted[1]
             decline(caller)
-    raise _Later
+    # Whoever has it now keeps it: nobody claims twice.
+    raise _Refused(f"its own Postgres did not take it within {TAKE_LIMIT_S:g} s")
 
 
 def decline(caller: Channel) -> None:

@@ -1,12 +1,14 @@
 """The owner's side: make the stop short, make sure that somebody waits for it, stop."""
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import psycopg
 
 from appliance.handoff import channel, heir
 from appliance.handoff.channel import Channel, ChannelClosed, Message
+from appliance.handoff.heir import Heir
 from appliance.log import write_line
 from appliance.postgres import cluster, config, ownership, postmaster
 from appliance.postgres.connect import Connection, connect, reason
@@ -35,6 +37,10 @@ class _Refusal(Exception):  # noqa: N818
     """Why the database is not handed over now, for the claimant's log."""
 
 
+class _NotNow(Exception):  # noqa: N818
+    """The database is not here at this moment."""
+
+
 @dataclass
 class _Stopwatch:
     """Milliseconds by phase."""
@@ -58,15 +64,19 @@ def give(storage: Storage, instance: str, claimant: Channel, claim: Message) -> 
         phases_ms = _make_stop_short(storage)
         claimant.send("ready", phases_ms=phases_ms)
         _await_go(claimant)
+    except _NotNow:
+        # It has just moved, or Postgres is being started again: the claimant looks once more.
+        _reply(claimant, "busy")
     except _Refusal as refusal:
         write_line(PROGRAM, f"{who} does not get the database: {refusal}")
-        _tell_refusal(claimant, str(refusal))
+        _reply(claimant, "refused", reason=str(refusal))
     except ChannelClosed:
         write_line(PROGRAM, f"{who} is gone; this container keeps the database")
     else:
-        heir.announce(storage, str(claim["instance"]))
         write_line(PROGRAM, f"handing the database to {who}")
-        _stop(ours, claimant)
+        stopping_at = time.monotonic()
+        heir.announce(storage, Heir(str(claim["instance"]), stopping_at))
+        _stop(ours, claimant, stopping_at)
 
 
 def _check(storage: Storage, instance: str, claim: Message) -> Postmaster:
@@ -75,7 +85,7 @@ def _check(storage: Storage, instance: str, claim: Message) -> Postmaster:
     owner = ownership.read_owner(storage)
     ours = postmaster.find(storage)
     if owner is None or owner.instance != instance or ours is None:
-        raise _Refusal("the database is not here")
+        raise _NotNow
     free = storage.free_bytes()
     if free < cluster.FREE_BYTES_TO_START:
         # Whoever takes it could not start Postgres; here it runs.
@@ -127,8 +137,7 @@ def _await_go(claimant: Channel) -> None:
         raise _Refusal("its answer could not be understood")
 
 
-def _stop(ours: Postmaster, claimant: Channel) -> None:
-    stopping_at = time.monotonic()
+def _stop(ours: Postmaster, claimant: Channel, stopping_at: float) -> None:
     ours.shut_down()
     try:
         claimant.send("stopping", at=stopping_at)
@@ -139,8 +148,6 @@ def _stop(ours: Postmaster, claimant: Channel) -> None:
         ours.abort()
 
 
-def _tell_refusal(claimant: Channel, why: str) -> None:
-    try:
-        claimant.send("refused", reason=why)
-    except ChannelClosed:
-        return
+def _reply(claimant: Channel, kind: str, **facts: str) -> None:
+    with suppress(ChannelClosed):
+        claimant.send(kind, **facts)

@@ -6,6 +6,7 @@ another than the one that is to have the database; it then gives way.
 
 import json
 import time
+from dataclasses import asdict, dataclass
 
 from appliance.files import write_json
 from appliance.postgres import ownership
@@ -19,9 +20,17 @@ _NOTE_FORMAT = 1
 _LOOK_EVERY_S = 0.001
 
 
-def announce(storage: Storage, instance: str) -> None:
+@dataclass(frozen=True)
+class Heir:
+    """A container, and when the owner told its Postgres to stop for it (monotonic clock)."""
+
+    instance: str
+    stopping_at: float
+
+
+def announce(storage: Storage, heir: Heir) -> None:
     """Ask every other container that gets the lock to give way to this one."""
-    write_json(storage.heir, {"format": _NOTE_FORMAT, "instance": instance})
+    write_json(storage.heir, {"format": _NOTE_FORMAT, **asdict(heir)}, durable=False)
 
 
 def forget(storage: Storage) -> None:
@@ -29,15 +38,21 @@ def forget(storage: Storage) -> None:
     storage.heir.unlink(missing_ok=True)
 
 
-def is_heir(storage: Storage, instance: str) -> bool:
-    """Whether the database is being handed to this container."""
-    return _read(storage) == instance
+def read(storage: Storage) -> Heir | None:
+    """The handoff that is under way, or was broken off."""
+    try:
+        note = json.loads(storage.heir.read_text(encoding="utf-8"))
+        return Heir(str(note["instance"]), float(note["stopping_at"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def other_than(storage: Storage, instance: str) -> str | None:
     """The container that is to have the database, if it lives and is not this one."""
-    heir = _read(storage)
-    return heir if heir and heir != instance and Folder(storage, heir).is_alive() else None
+    heir = read(storage)
+    if heir is None or heir.instance == instance:
+        return None
+    return heir.instance if Folder(storage, heir.instance).is_alive() else None
 
 
 def wait_until_it_owns(storage: Storage, heir: str) -> bool:
@@ -50,9 +65,3 @@ def wait_until_it_owns(storage: Storage, heir: str) -> bool:
         time.sleep(_LOOK_EVERY_S)
     return False
 
-
-def _read(storage: Storage) -> str | None:
-    try:
-        return str(json.loads(storage.heir.read_text(encoding="utf-8"))["instance"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None

@@ -13,16 +13,21 @@ from appliance.storage import Storage
 
 PROGRAM = "postgres"
 
+# A note that is older tells of a handoff that was broken off, or of the time before a reboot.
+_FRESH_S = 60.0
+
 
 @dataclass(frozen=True)
 class Taking:
     """How this container came to own the database.
 
     `at` is when it got the lock, in seconds of the machine's monotonic clock, which all
-    containers share. `previous` is who owned before.
+    containers share; `stopping_at` is when the owner began to hand over, 0 if it did not.
+    `previous` is who owned before.
     """
 
     at: float
+    stopping_at: float
     waited: bool
     was_heir: bool
     previous: Owner | None
@@ -37,6 +42,7 @@ class Taking:
             folder.socket,
             "taken",
             at=self.at,
+            stopping_at=self.stopping_at,
             prepared=time.monotonic(),
             waited=self.waited,
             was_heir=self.was_heir,
@@ -54,16 +60,28 @@ def take(descriptor: int, storage: Storage, instance: str, *, locks_exclude: boo
             raise
         write_line(PROGRAM, f"running without a lock (ALLOW_BROKEN_FLOCK): {error.strerror}")
         _note(storage, folder)
-        return Taking(time.monotonic(), waited=False, was_heir=False, previous=None)
+        return Taking(time.monotonic(), 0.0, waited=False, was_heir=False, previous=None)
     if waited:
         _wait(descriptor, storage, folder)
     waited = _give_way(descriptor, storage, folder) or waited
-    previous = ownership.read_owner(storage)
-    taken = Taking(time.monotonic(), waited, heir.is_heir(storage, instance), previous)
+    taken = _describe(storage, instance, waited=waited)
     _note(storage, folder)
     if waited:
-        write_line(PROGRAM, _why(taken))
+        write_line(PROGRAM, _why(taken, instance))
     return taken
+
+
+def _describe(storage: Storage, instance: str, *, waited: bool) -> Taking:
+    now, handoff = time.monotonic(), heir.read(storage)
+    if handoff is None or not 0 <= now - handoff.stopping_at < _FRESH_S:
+        handoff = None
+    return Taking(
+        now,
+        handoff.stopping_at if handoff else 0.0,
+        waited,
+        was_heir=handoff is not None and handoff.instance == instance,
+        previous=ownership.read_owner(storage),
+    )
 
 
 def _note(storage: Storage, folder: Folder) -> None:
@@ -82,8 +100,11 @@ def _give_way(descriptor: int, storage: Storage, folder: Folder) -> bool:
     while (other := heir.other_than(storage, folder.name)) and other not in passed_to:
         passed_to.add(other)
         ownership.release(descriptor)
-        heir.wait_until_it_owns(storage, other)
-        _wait(descriptor, storage, folder)
+        if heir.wait_until_it_owns(storage, other):
+            _wait(descriptor, storage, folder)
+        else:
+            write_line(PROGRAM, f"container {other} was to have the database and did not take it")
+            ownership.wait_for_lock(descriptor)
     return bool(passed_to)
 
 
@@ -102,7 +123,9 @@ def _holder(storage: Storage, instance: str) -> str:
     return f"standby: {who} owns the database; serving through it"
 
 
-def _why(taken: Taking) -> str:
+def _why(taken: Taking, instance: str) -> str:
     if taken.was_heir:
         return "the owner has handed over; this container owns the database now"
+    if taken.previous is not None and taken.previous.instance == instance:
+        return "this container owns the database again"
     return "the owner is gone; this container owns the database now"

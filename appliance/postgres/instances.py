@@ -186,7 +186,8 @@ def _remove_the_dead(storage: Storage) -> None:
         try:
             dead = not ownership.is_locked(path / _ALIVE)
         except OSError:
-            dead = True
+            # Whoever cannot be asked may live.
+            dead = False
         if dead:
             shutil.rmtree(path, ignore_errors=True)
 

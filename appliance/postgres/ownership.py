@@ -22,6 +22,7 @@ from appliance.storage import Storage
 
 _NOTE_FORMAT = 1
 _READ_WRITE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+_NO_LOCKS_HERE = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS})
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def check_locks_exclude(storage: Storage) -> None:
     try:
         excludes = try_lock(first) and not try_lock(second)
     except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS):
+        if error.errno not in _NO_LOCKS_HERE:
             raise
         excludes = False
     finally:
@@ -117,15 +118,21 @@ def is_owned(storage: Storage) -> bool:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether some process holds a lock on this file; False if there is no such file."""
+    """Whether some process holds a lock on this file; False if there is no such file.
+
+    Nobody does where locks are not supported (ALLOW_BROKEN_FLOCK).
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
+    except OSError as error:
+        if error.errno not in _NO_LOCKS_HERE:
+            raise
     finally:
         os.close(descriptor)
     return False

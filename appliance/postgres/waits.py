@@ -70,14 +70,14 @@ class Holds:
         """Whether some unit waits right now."""
         return self._waiting > 0
 
-    def begin(self) -> float:
-        """A unit begins to wait; returns when, for `end`."""
-        now = time.monotonic()
+    def begin(self, since: float | None = None) -> float:
+        """A unit begins to wait, or did at `since`; returns when, for `end`."""
+        began = time.monotonic() if since is None else since
         with self._lock:
             if self._waiting == 0:
-                self._began, self._requests, self._given_up, self._longest_s = now, 0, 0, 0.0
+                self._began, self._requests, self._given_up, self._longest_s = began, 0, 0, 0.0
             self._waiting += 1
-        return now
+        return began
 
     def end(self, began: float, *, given_up: bool) -> None:
         """The unit that began to wait then is through, or has given up."""
@@ -111,16 +111,18 @@ class Patience:
     """
 
     def __init__(self, holds: Holds | None, wait_s: float, run_s: float) -> None:
-        now = time.monotonic()
-        self.deadline = now + wait_s
-        self.due = now + run_s
+        self._began = time.monotonic()
+        self.deadline = self._began + wait_s
+        self.due = self._began + run_s
         self._holds = holds
         self._held_since: float | None = None
 
     def hold(self) -> None:
         """The database is away; from now on this unit is held."""
         if self._held_since is None and self._holds is not None:
-            self._held_since = self._holds.begin()
+            # One that was cut has waited for a frozen server all the time.
+            cut = time.monotonic() >= self.due
+            self._held_since = self._holds.begin(self._began if cut else None)
 
     def remaining(self) -> float:
         """Seconds that it may still wait."""

@@ -38,7 +38,7 @@ class Cluster:
         return connect(self.storage, role)
 
     def database(self, hold_seconds: float = 5.0) -> Database:
-        return Database(self.connect, hold_seconds)
+        return Database(self.connect, self.storage.socket, hold_seconds)
 
 
 @pytest.fixture(scope="session")

@@ -1,18 +1,24 @@
 """Is it running, would a request be served, and if not, why."""
 
+import os
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 import falcon.testing
 import pytest
 
+from appliance import identities
 from appliance.api import probes
 from appliance.api.app import create_app
 from appliance.api.probes import Probe
 from appliance.migrations.guard import SchemaState, TrackState
+from appliance.postgres import instances
+from appliance.postgres.instances import Folder
 from appliance.postgres.ownership import note_owner
 from appliance.settings import Settings
 from tests.api.conftest import Client, Cluster
@@ -29,11 +35,9 @@ class HangingDatabase:
         self.released = threading.Event()
         self.asked = 0
 
-    def read(self, _unit: Callable[..., Any]) -> None:
+    def probe(self, _unit: Callable[..., Any], _limit_s: float) -> None:
         self.asked += 1
         self.released.wait(30)
-
-    write = read
 
 
 class Gate:
@@ -54,6 +58,14 @@ def hanging() -> Iterator[HangingDatabase]:
     database = HangingDatabase()
     yield database
     database.released.set()
+
+
+@pytest.fixture
+def container(empty: Cluster) -> Iterator[Folder]:
+    """The folder of a container that lives, and has not claimed anything yet."""
+    alive = instances.register(empty.storage, "a1b2c3d4e5f6", identities.detect().database)
+    yield Folder(empty.storage, "a1b2c3d4e5f6")
+    os.close(alive)
 
 
 def app_with(database: Any, gate: Any, cluster: Cluster) -> falcon.testing.TestClient:
@@ -96,6 +108,18 @@ def test_up_answers_503_while_the_schema_is_behind(empty: Cluster) -> None:
     assert "schema" in answer.json["detail"]
 
 
+def test_up_answers_503_until_the_handoff_is_settled(
+    make_client: Callable[..., Client], container: Folder
+) -> None:
+    client = make_client(appliance_instance=container.name)
+    answer = client.get("/up")
+    assert answer.status_code == 503
+    assert "about to change hands" in answer.json["detail"]
+    assert client.get("/api/accounts").status_code == 200, "requests are served meanwhile"
+    container.note_settled()
+    assert client.get("/up").status_code == 200
+
+
 def test_everything_else_answers_503_until_the_schema_is_in_sync(empty: Cluster) -> None:
     client = app_with(empty.database(), Gate(BEHIND), empty)
     for path in ("/api/accounts", "/openapi.json", "/docs", "/unknown"):
@@ -110,10 +134,11 @@ def test_ready_reports_every_check(client: Client, cluster: Cluster) -> None:
     assert answer.status_code == 200
     assert answer.json["ok"] is True
     checks = answer.json["checks"]
-    assert set(checks) == {"database", "migrations", "ownership", "storage", "backup"}
+    assert set(checks) == {"database", "migrations", "ownership", "handoffs", "storage", "backup"}
     engine = checks["migrations"]["engine"]
     assert engine["applied"] == engine["required"] > 0
     assert engine["pending"] == []
+    assert checks["handoffs"] == {"ok": True, "latest": []}
     assert checks["storage"]["free_bytes"] > 0
     assert checks["storage"]["writable"] is True
     assert checks["backup"]["last_verified"] is None
@@ -130,6 +155,23 @@ def test_ready_says_who_owns_the_database(
         note_owner(empty.storage, instance)
         ownership = client.get("/ready").json["checks"]["ownership"]
         assert (ownership["role"], ownership["owner"]["instance"]) == (role, instance)
+
+
+def test_ready_lists_the_containers_that_do_not_own_the_database(
+    client: Client, empty: Cluster, container: Folder
+) -> None:
+    note_owner(empty.storage, "ffffffff")
+    container.note_waiting()
+    standby = standbys(client)[container.name]
+    assert standby["hostname"] == socket.gethostname()
+    assert datetime.fromisoformat(standby["waits_since"]).utcoffset() is not None
+    note_owner(empty.storage, container.name)
+    assert container.name not in standbys(client)
+
+
+def standbys(client: Client) -> dict[str, dict[str, Any]]:
+    found = client.get("/ready").json["checks"]["ownership"]["standbys"]
+    return {standby["instance"]: standby for standby in found}
 
 
 def test_ready_answers_503_and_names_what_hangs(hanging: HangingDatabase, cluster: Cluster) -> None:

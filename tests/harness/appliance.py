@@ -19,7 +19,7 @@ import requests
 
 from appliance.settings import variables
 from appliance.storage import Storage
-from tests.harness import processes
+from tests.harness import locks, processes
 from tests.harness.processes import Process
 from tests.harness.waiting import wait_until
 
@@ -177,6 +177,12 @@ class Appliance:
         assert process.stdout is not None
         for line in process.stdout:
             self.lines.append(line.rstrip("\n"))
+
+
+def waiting(standby: Appliance) -> Process | None:
+    """The process that waits in the lock and will be Postgres, None if there is none."""
+    program = standby.programs().get("postgres")
+    return program if program and locks.waits(program.pid) else None
 
 
 class Killable(Protocol):

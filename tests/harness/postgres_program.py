@@ -1,6 +1,7 @@
 """The `postgres` program alone, without a supervisor: it waits in the lock, then is Postgres."""
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import psycopg
 from appliance import identities
 from appliance.migrations import runner
 from appliance.migrations.tracks import load_tracks
-from appliance.postgres import config, roles
+from appliance.postgres import config, instances, roles
 from appliance.postgres.connect import Connection, connect
 from appliance.storage import Storage
 from tests.harness import processes
@@ -23,7 +24,10 @@ COMMAND = (sys.executable, "-P", "-m", "appliance.programs", "postgres")
 
 
 class PostgresProgram:
-    """What supervisord runs as `postgres`. Everything it prints is kept in `lines`."""
+    """What supervisord runs as `postgres`. Everything it prints is kept in `lines`.
+
+    Each start is a container of its own, alive until the next one or the end of everything.
+    """
 
     command: tuple[str, ...] = COMMAND
 
@@ -31,6 +35,8 @@ class PostgresProgram:
         self.storage = Storage(root)
         self.variables = variables
         self.lines: list[str] = []
+        self.instance = ""
+        self._alive: int | None = None
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -44,12 +50,19 @@ class PostgresProgram:
         """Everything printed so far."""
         return "\n".join(self.lines)
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """This process' environment, where it runs, and what the test wants."""
+        where = {"STORAGE_DIR": str(self.storage.root), "APPLIANCE_INSTANCE": self.instance}
+        return {**os.environ, **where, **self.variables}
+
     def start(self) -> "PostgresProgram":
         """Make the storage's folders, start the program and return at once."""
         self.storage.prepare(identities.detect())
+        self._register()
         self._process = subprocess.Popen(
             self.command,
-            env={**os.environ, "STORAGE_DIR": str(self.storage.root), **self.variables},
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -105,6 +118,18 @@ class PostgresProgram:
         for pid in mine:
             processes.kill(pid)
         self._process.wait(10)
+        self._unregister()
+
+    def _register(self) -> None:
+        self._unregister()
+        self.instance = secrets.token_hex(6)
+        user = identities.detect().database
+        self._alive = instances.register(self.storage, self.instance, user)
+
+    def _unregister(self) -> None:
+        if self._alive is not None:
+            os.close(self._alive)
+            self._alive = None
 
     def _collect(self, process: "subprocess.Popen[str]") -> None:
         assert process.stdout is not None

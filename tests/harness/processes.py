@@ -81,11 +81,16 @@ def postmasters(pgdata: Path) -> list[Process]:
 
 def postgres_processes(pgdata: Path) -> list[Process]:
     """Every process whose working directory is the cluster: postmasters, backends, workers."""
-    found = []
-    for process in everyone():
-        try:
-            if Path(f"/proc/{process.pid}/cwd").readlink() == pgdata and _has_memory(process.pid):
-                found.append(process)
-        except (FileNotFoundError, PermissionError, ProcessLookupError):
-            continue
-    return found
+    # A witness asks this all the time: one look at each process, and two more at the few it seeks.
+    return [
+        process
+        for entry in os.listdir("/proc")  # noqa: PTH208 - ten times as fast
+        if entry.isdigit() and _works_in(int(entry), str(pgdata)) and (process := read(int(entry)))
+    ]
+
+
+def _works_in(pid: int, folder: str) -> bool:
+    try:
+        return os.readlink(f"/proc/{pid}/cwd") == folder and _has_memory(pid)  # noqa: PTH115 - the same
+    except (FileNotFoundError, PermissionError, ProcessLookupError):
+        return False

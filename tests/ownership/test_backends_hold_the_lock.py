@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from tests.harness import locks, processes
-from tests.harness.appliance import Appliance
+from tests.harness.appliance import Appliance, waiting
 from tests.harness.postgres_program import PostgresProgram
 from tests.harness.waiting import wait_until
 from tests.harness.watching import PostmasterWatch
@@ -23,20 +23,19 @@ def test_every_process_of_postgres_holds_the_lock_and_no_other_does(appliance: A
 
 @pytest.mark.parametrize("then", [signal.SIGCONT, signal.SIGKILL])
 def test_a_backend_that_outlives_a_killed_postmaster_keeps_everybody_out(
-    make_appliance: Callable[..., Appliance], then: signal.Signals
+    pair: tuple[Appliance, Appliance], then: signal.Signals
 ) -> None:
-    owner = make_appliance().start().wait_until_up()
-    standby = make_appliance().start().wait_until_up()
+    owner, standby = pair
     with (
         PostmasterWatch(owner.storage.pgdata) as watch,
         a_frozen_backend(owner) as backend,
     ):
         restarted = kill_the_postmaster_of(owner)
-        waiting = standby.programs()["postgres"].pid
-        wait_until(lambda: locks.waits(restarted) and locks.waits(waiting), "both wait in the lock")
+        wait_until(lambda: locks.waits(restarted) and waiting(standby), "both wait in the lock")
         wait_until(lambda: alone(owner, backend), "only the frozen backend is left")
         assert not locks.is_free(owner.storage)
         assert processes.postmasters(owner.storage.pgdata) == []
+        assert "waiting for the last process of the Postgres that was here before" in owner.log
         os.kill(backend, then)
         wait_until(lambda: owner.postmaster() or standby.postmaster(), "somebody owns it again")
         assert not processes.alive(backend)

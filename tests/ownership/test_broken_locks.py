@@ -48,6 +48,8 @@ def test_allow_broken_flock_overrides_the_refusal(
     if unsupported:
         variables["FLOCK_UNSUPPORTED"] = "1"
     running = make_appliance(**variables).start().wait_until_up()
+    assert running.status("/ready") == 200
+    assert "Traceback" not in running.run("status").stderr
     assert running.stop() == 0
 
 

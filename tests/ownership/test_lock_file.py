@@ -19,7 +19,7 @@ def test_starts_at_the_same_moment_do_not_disturb_each_others_test_of_the_locks(
     storage.prepare(identities.detect())
     with ProcessPoolExecutor(4) as pool:
         assert list(pool.map(many_tests, [storage] * 4)) == [None] * 4
-    assert list(storage.run.iterdir()) == []
+    assert list(storage.run.glob(".flock-test*")) == []
 
 
 def many_tests(storage: Storage) -> None:

@@ -44,10 +44,9 @@ BREAKS: tuple[Break, ...] = (
 
 
 def test_two_appliances_never_run_two_postmasters_while_owners_are_broken_again_and_again(
-    make_appliance: Callable[..., Appliance],
+    make_appliance: Callable[..., Appliance], pair: tuple[Appliance, Appliance]
 ) -> None:
-    owner = make_appliance().start().wait_until_up()
-    standby = make_appliance().start().wait_until_up()
+    owner, standby = pair
     owner.connect().execute("CREATE TABLE survivors (round integer)").connection.close()
     with PostmasterWatch(owner.storage.pgdata) as watch:
         for number, break_it in enumerate(BREAKS):
@@ -62,12 +61,12 @@ def test_two_appliances_never_run_two_postmasters_while_owners_are_broken_again_
 
 
 def test_a_standby_serves_requests_through_the_owners_socket(
-    make_appliance: Callable[..., Appliance],
+    pair: tuple[Appliance, Appliance],
 ) -> None:
-    owner = make_appliance().start().wait_until_up()
-    standby = make_appliance().start().wait_until_up()
+    owner, standby = pair
     assert owner.postmaster()
     assert standby.postmaster() is None
+    assert "owns the database; serving through it" in standby.log
     account = {"name": "Cash", "kind": "asset", "currency": "EUR"}
     made = standby.call("POST", "/api/accounts", json=account)
     assert made.status_code == 201, made.text

@@ -22,10 +22,9 @@ def test_a_standby_that_waits_in_the_lock_ends_at_once_and_without_a_traceback(
 
 
 def test_stopping_a_standby_appliance_leaves_the_owner_serving(
-    make_appliance: Callable[..., Appliance],
+    pair: tuple[Appliance, Appliance],
 ) -> None:
-    owner = make_appliance().start().wait_until_up()
-    standby = make_appliance().start().wait_until_up()
+    owner, standby = pair
     postmaster = owner.postmaster()
     assert standby.stop(timeout_s=10) == 0
     assert "Traceback" not in standby.log

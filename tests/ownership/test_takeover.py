@@ -10,7 +10,7 @@ import pytest
 
 from appliance import identities
 from tests.harness import locks, processes
-from tests.harness.appliance import Appliance
+from tests.harness.appliance import Appliance, waiting
 from tests.harness.postgres_program import PostgresProgram
 from tests.harness.waiting import wait_until
 
@@ -20,16 +20,15 @@ End = Callable[[Appliance], object]
 
 @pytest.mark.parametrize("end", [Appliance.stop, Appliance.kill_everything])
 def test_a_standby_takes_over_with_all_data_when_the_owner_ends(
-    make_appliance: Callable[..., Appliance], end: End
+    pair: tuple[Appliance, Appliance], end: End
 ) -> None:
-    owner = make_appliance().start().wait_until_up()
-    standby = make_appliance().start().wait_until_up()
-    waiting = standby.programs()["postgres"]
-    wait_until(lambda: locks.waits(waiting.pid), "the standby waits in the lock")
+    owner, standby = pair
+    waits = waiting(standby)
+    assert waits
     owner.connect().execute("CREATE TABLE kept AS SELECT 42 AS answer").connection.close()
     end(owner)
     taken = wait_until(standby.postmaster, "the standby has a postmaster")
-    assert taken.pid == waiting.pid, "the waiting process itself becomes Postgres"
+    assert taken.pid == waits.pid, "the waiting process itself becomes Postgres"
     standby.wait_until_up()
     with standby.connect() as connection:
         assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)

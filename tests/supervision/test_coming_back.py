@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -52,6 +53,20 @@ def test_a_killed_process_comes_back_and_requests_are_served_again(
     names = {item["name"] for item in appliance.call("GET", "/api/accounts").json()["items"]}
     assert names == {"before", "after"}
     assert appliance.process.poll() is None
+
+
+def test_a_postgres_that_was_told_to_stop_is_started_again_however_often(
+    appliance: Appliance,
+) -> None:
+    for _ in range(6):
+        master = wait_until(appliance.postmaster, "a postmaster runs")
+        lived = time.monotonic() + 1.1
+        wait_until(lambda until=lived: time.monotonic() > until, "it is no failed start")
+        os.kill(master.pid, signal.SIGINT)
+        wait_until(lambda pid=master.pid: not processes.alive(pid), "its end")
+    appliance.wait_until_up()
+    assert appliance.log.count("postgres ended (exit code 0)") == 6
+    assert "cannot be kept running" not in appliance.log
 
 
 def test_a_request_during_the_death_of_the_postmaster_is_held_and_not_failed(

@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
+from appliance.handoff import channel
 from tests.harness import processes
 from tests.harness.appliance import Appliance
 from tests.harness.waiting import wait_until
@@ -13,13 +15,18 @@ TOKENS = """
 """
 
 
-def test_pruning_forgets_old_tokens_only_and_leaves_a_clock(appliance: Appliance) -> None:
+def test_pruning_forgets_old_tokens_only_and_leaves_a_clock(
+    appliance: Appliance, tmp_path: Path
+) -> None:
     with appliance.connect() as connection:
         connection.execute(TOKENS)
-        steward = subprocess.Popen(
-            [sys.executable, "-P", "-m", "appliance.programs", "steward", "prune"],
-            env=appliance.environment,
-        )
+        with channel.listen(tmp_path / "socket") as listener:
+            phase = ["steward", "prune", str(listener.fileno())]
+            steward = subprocess.Popen(
+                [sys.executable, "-P", "-m", "appliance.programs", *phase],
+                env=appliance.environment,
+                pass_fds=[listener.fileno()],
+            )
         try:
             wait_until(lambda: idle(steward.pid), "it is the clock")
         finally:
@@ -31,4 +38,4 @@ def test_pruning_forgets_old_tokens_only_and_leaves_a_clock(appliance: Appliance
 
 def idle(pid: int) -> bool:
     process = processes.read(pid)
-    return process is not None and process.command.endswith("steward idle")
+    return process is not None and " steward idle " in process.command

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
 from appliance.postgres.connect import Connection
 from appliance.postgres.transact import Database
-from appliance.storage import Storage
 from tests.harness.appliance import ending
 from tests.harness.folders import short_folder
 from tests.harness.postgres_program import PostgresProgram
@@ -22,6 +22,7 @@ SCHEMA = """
     TRUNCATE things, counters;
     INSERT INTO counters VALUES (1, 0), (2, 0);
 """
+SOCKET = ".s.PGSQL.5432"
 Open = Callable[..., Database]
 Connect = Callable[[Path], Connection]
 
@@ -57,14 +58,21 @@ def open_database() -> Iterator[Open]:
     made: list[Database] = []
 
     def make(
-        folder: Path, hold_seconds: float = 20.0, connect: Connect = connect_as_api
+        folder: Path, hold_seconds: float = 20.0, connect: Connect = connect_as_api, **options: Any
     ) -> Database:
-        made.append(Database(lambda: connect(folder), Storage(folder.parent).socket, hold_seconds))
-        return made[-1]
+        opened = Database(lambda: connect(folder), folder / SOCKET, hold_seconds, **options)
+        made.append(opened)
+        return opened
 
     yield make
     for database in made:
         database.close()
+
+
+@pytest.fixture
+def mortal(make_program: Callable[..., PostgresProgram]) -> PostgresProgram:
+    """A Postgres that a test may kill and start again."""
+    return with_schema(make_program().start().wait_until_serving().migrate())
 
 
 def with_schema(server: PostgresProgram) -> PostgresProgram:

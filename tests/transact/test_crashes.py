@@ -2,7 +2,6 @@
 
 import signal
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,15 +10,9 @@ from appliance.postgres.connect import Connection
 from appliance.postgres.waits import NOTHING_CHANGED, UNKNOWN, DatabaseUnavailable
 from tests.harness.postgres_program import PostgresProgram
 from tests.harness.waiting import wait_until
-from tests.transact.conftest import Open, connect_as_api, with_schema
+from tests.transact.conftest import Open, connect_as_api
 from tests.transact.proxy import CommitProxy, Cut
 from tests.transact.units import AddThing, Background, things
-
-
-@pytest.fixture
-def mortal(make_program: Callable[..., PostgresProgram]) -> PostgresProgram:
-    """A Postgres that a test may kill and start again."""
-    return with_schema(make_program().start().wait_until_serving().migrate())
 
 
 def test_a_commit_that_a_crash_kept_is_found_by_its_token(

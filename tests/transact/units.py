@@ -28,6 +28,11 @@ class AddThing:
         connection.execute("INSERT INTO things VALUES (%s)", (self.name,))
         return self.runs
 
+    def freeze(self, connection: Connection) -> None:
+        """Stop the server process of a connection."""
+        self.backends.append(connection.info.backend_pid)
+        self.freeze_backend()
+
     def freeze_backend(self) -> None:
         """Stop the server process that works for the latest run."""
         os.kill(self.backends[-1], signal.SIGSTOP)
@@ -35,6 +40,8 @@ class AddThing:
 
     def thaw_backend(self) -> None:
         """Let it go on."""
+        if not self.backends:
+            return
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.backends[-1], signal.SIGCONT)
 

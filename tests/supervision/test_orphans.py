@@ -1,0 +1,55 @@
+"""A supervisor that is killed takes its programs with it, whatever they were doing."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from appliance import identities
+from appliance.storage import Storage
+from tests.harness import locks, processes
+from tests.harness.appliance import Appliance, free_port
+from tests.harness.waiting import wait_until
+
+
+def test_nothing_outlives_a_standby_whose_supervisor_was_killed(
+    appliance: Appliance, make_appliance: Callable[..., Appliance]
+) -> None:
+    new = make_appliance().start().wait_until_up()
+    waiting = wait_until(
+        lambda: [p.pid for p in processes.descendants(appliance.process.pid) if locks.waits(p.pid)],
+        "the former owner waits for the lock",
+    )
+    below = [process.pid for process in processes.descendants(appliance.process.pid)]
+    assert set(waiting) < set(below)
+    processes.kill(appliance.process.pid)
+    wait_until(lambda: not any(map(processes.alive, below)), "all of it is gone")
+    assert new.status("/up") == 200
+
+
+@pytest.mark.parametrize("program", ["postgres", "steward", "api"])
+def test_a_program_whose_supervisor_died_before_it_began_ends_at_once(
+    storage_folder: Path, program: str
+) -> None:
+    storage = Storage(storage_folder)
+    storage.prepare(identities.detect())
+    # Nobody holds the lock of this container's folder: its supervisor is gone.
+    where = {
+        "STORAGE_DIR": str(storage_folder),
+        "APPLIANCE_INSTANCE": "0123456789ab",
+        "PORT": str(free_port()),
+    }
+    orphan = subprocess.run(
+        [sys.executable, "-P", "-m", "appliance.programs", program],
+        env={**os.environ, **where},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert "its supervisor is gone" in orphan.stdout
+    assert orphan.returncode == 1
+    assert not storage.pgdata.exists()
