@@ -29,6 +29,9 @@ image:  ## Build appliance:latest from Dockerfile.once
 bench: $(VENV)/dev.stamp  ## Measure it beside its bare parts
 	@$(BIN)/python -m bench
 
+chaos: $(VENV)/dev.stamp  ## Break it at random under load: CHAOS_ROUNDS (20), CHAOS_SEED
+	@CHAOS_ROUNDS="$(CHAOS_ROUNDS)" CHAOS_SEED="$(CHAOS_SEED)" $(BIN)/python -m tests.chaos
+
 env-example: $(VENV)/runtime.stamp  ## Write .env.example anew from the settings
 	@$(BIN)/appliance env --example > .env.example
 

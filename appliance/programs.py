@@ -8,13 +8,14 @@ from collections.abc import Callable
 
 from appliance import identities, settings
 from appliance.errors import ApplianceError
-from appliance.log import write_block
+from appliance.log import write_block, write_line
 from appliance.process import adopt_log_descriptor, end_with_parent
 from appliance.resources import detect
 from appliance.settings import Settings
 from appliance.storage import Storage
 
 _INTERRUPTED = 130
+_ORPHANED = 1
 
 
 def main(name: str, *arguments: str) -> int:
@@ -22,7 +23,10 @@ def main(name: str, *arguments: str) -> int:
     adopt_log_descriptor()
     try:
         configured = settings.load().settings
-        _end_with_supervisor(configured)
+        end_with_parent()
+        if _is_orphan(configured):
+            write_line(name, "not started: its supervisor is gone")
+            return _ORPHANED
         _PROGRAMS[name](configured, *arguments)
     except ApplianceError as error:
         write_block(name, str(error))
@@ -33,19 +37,16 @@ def main(name: str, *arguments: str) -> int:
     return 0
 
 
-def _end_with_supervisor(configured: Settings) -> None:
-    """Have the kernel kill this program with its supervisor, from the start: a standby may wait.
-
-    Raises ApplianceError if the supervisor died before the kernel was asked.
-    """
+def _is_orphan(configured: Settings) -> bool:
+    """Whether the supervisor died before the kernel was asked to end this program with it."""
     from appliance.postgres.instances import Folder
 
-    end_with_parent()
     instance = configured.appliance_instance
     if not instance or configured.allow_broken_flock:
-        return
-    if not Folder(Storage(configured.storage_dir), instance).is_alive():
-        raise ApplianceError("This program was not needed any more: its supervisor is gone.")
+        return False
+    folder = Folder(Storage(configured.storage_dir), instance)
+    # Whoever removes the notes does not end the service.
+    return folder.path.exists() and not folder.is_alive()
 
 
 def _postgres(configured: Settings) -> None:

@@ -1,4 +1,4 @@
-"""`python -m bench`: boots and memory, then throughput, then one table and one JSON document."""
+"""`python -m bench`: boots and memory, throughput, redeploys; tables and one JSON document."""
 
 import compileall
 import json
@@ -7,8 +7,9 @@ import shutil
 import signal
 import sys
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bench import boots, image, knobs, report, statements, throughput
 from bench.bare import Bare
@@ -17,6 +18,9 @@ from bench.figures import Figure
 from bench.knobs import Knobs
 from bench.load import Result
 from bench.ours import Ours
+from bench.redeploy import run as redeploys
+from bench.redeploy import table
+from bench.redeploy.outcome import Outcome
 from bench.systems import System, wipe
 from bench.throughput import Target
 
@@ -31,41 +35,68 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="ap-bench-", dir=chosen.dir))
     folder.chmod(0o755)
     try:
-        figures, details = _measure(chosen, folder)
+        found = _measure(chosen, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if busy > _BUSY:
-        details["notes"].append(f"The machine was busy before (load {busy:.1f}): trust no figure.")
-    details["load_before"] = busy
-    print(report.table(figures))
-    for note in details["notes"]:
+        found.notes.append(f"The machine was busy before (load {busy:.1f}): trust no figure.")
+    for part in found.tables():
+        print(part, end="\n\n")
+    for note in found.notes:
         print(note)
-    path = report.write(chosen.results, report.document(figures, chosen, details))
+    details = {"load_before": busy, "notes": found.notes, **found.details}
+    path = report.write(chosen.results, report.document(found.figures, chosen, details))
     print(f"bench: everything, with every sample, is in {path}")
 
 
-def _measure(chosen: Knobs, folder: Path) -> tuple[list[Figure], dict]:  # type: ignore[type-arg]
-    systems = _systems(folder)
+@dataclass
+class _Found:
+    """What was measured so far."""
+
+    figures: list[Figure] = field(default_factory=list)
+    redeploys: dict[str, list[Outcome]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def tables(self) -> list[str]:
+        """For people."""
+        found = [report.table(self.figures)] if self.figures else []
+        return found + ([table.table(self.redeploys)] if self.redeploys else [])
+
+
+def _measure(chosen: Knobs, folder: Path) -> _Found:
+    found, systems = _Found(), _systems(folder)
     _say("warming up: compiling, and recording our app's SQL")
     _prepare(systems, folder)
-    _say(f"boots and memory, {chosen.boots} rounds")
-    booted = boots.run(systems, chosen.boots, chosen.warmup)
-    _say(f"throughput, {chosen.rounds} rounds")
+    if chosen.wants("boots"):
+        _say(f"boots and memory, {chosen.boots} rounds")
+        booted = boots.run(systems, chosen.boots, chosen.warmup)
+        found.figures += boots.figures(booted)
+        found.details["boots"] = {name: asdict(one) for name, one in booted.items()}
+    if chosen.wants("load"):
+        _say(f"throughput, {chosen.rounds} rounds")
+        _measure_load(systems, chosen, folder, found)
+    if chosen.wants("image"):
+        figures, notes = _image(chosen)
+        found.figures += figures
+        found.notes += notes
+    if chosen.wants("redeploys"):
+        _say(f"redeploys, {chosen.redeploys} rounds")
+        found.redeploys = redeploys.run(chosen, folder)
+        found.details["redeploys"] = table.document(found.redeploys)
+    return found
+
+
+def _measure_load(systems: dict[str, System], chosen: Knobs, folder: Path, found: _Found) -> None:
     matches, ceiling = _race(systems["ours"], systems["least"], chosen, folder)
-    figures = boots.figures(booted)
-    figures += [figure for match in matches for figure in match.figures()]
+    found.figures += [figure for match in matches for figure in match.figures()]
     rates = tuple(result.per_second for result in ceiling)
-    figures.append(Figure("the load generator itself", "requests/s", rates))
-    more, notes = _image(chosen)
+    found.figures.append(Figure("the load generator itself", "requests/s", rates))
     busiest = max(slice_.own_cpu for match in matches for pair in match.results for slice_ in pair)
-    notes.append(f"The load generator took {busiest:.0%} of one CPU at most.")
-    return figures + more, {
-        "notes": notes,
-        "boots": {name: asdict(found) for name, found in booted.items()},
-        "load": [
-            {"request": m.request.name, "against": m.against, "rounds": _rounds(m)} for m in matches
-        ],
-    }
+    found.notes.append(f"The load generator took {busiest:.0%} of one CPU at most.")
+    found.details["load"] = [
+        {"request": m.request.name, "against": m.against, "rounds": _rounds(m)} for m in matches
+    ]
 
 
 def _systems(folder: Path) -> dict[str, System]:

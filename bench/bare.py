@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,27 +10,20 @@ from pathlib import Path
 import psycopg
 
 from appliance import identities
-from appliance.api import server
-from appliance.api.program import concurrency
 from appliance.migrations import runner
 from appliance.migrations.tracks import load_tracks
 from appliance.postgres import binaries, config, roles
 from appliance.postgres.connect import connect
 from appliance.resources import detect
-from appliance.settings import Settings
 from appliance.storage import Storage
-from bench.processes import Process, free_port, start, stop, wait_until, wait_until_up
+from bench.gunicorn import Gunicorn
+from bench.processes import Process, free_port, start, stop, wait_until
 
 # As appliance.postgres.cluster has them; a test compares.
 INITDB_OPTIONS = (
     f"--username={config.SUPERUSER} --auth=peer --data-checksums --encoding=UTF8 "
     "--locale=C.UTF-8 --lc-collate=C --no-instructions --set=dynamic_shared_memory_type=mmap"
 )
-# gunicorn's settings that bare parts would have too: those that decide about speed and memory.
-_SHARED_OPTIONS = (
-    "workers threads worker_connections preload_app keepalive graceful_timeout timeout "
-    "control_socket_disable worker_tmp_dir"
-).split()
 
 
 class Bare:
@@ -39,10 +31,9 @@ class Bare:
 
     def __init__(self, folder: Path, app: str, environment: dict[str, str]) -> None:
         self.folder, self.storage, self.port = folder, Storage(folder / "storage"), free_port()
-        self.app, self.environment = app, environment
+        self._gunicorn = Gunicorn(folder, self.storage, self.port, app, environment)
         self.users, self.resources = identities.detect(), detect()
         self._postgres: Process | None = None
-        self._gunicorn: Process | None = None
 
     def boot(self) -> dict[str, float]:
         phases: dict[str, float] = {}
@@ -56,17 +47,17 @@ class Bare:
             with _timed(phases, "schema"):
                 self._apply_schema()
         with _timed(phases, "gunicorn"):
-            self._start_gunicorn()
+            self._gunicorn.start()
+            self._gunicorn.wait_until_up()
         return {**phases, "total": time.perf_counter() - began}
 
     def programs(self) -> dict[str, int]:
         assert self._postgres is not None
-        assert self._gunicorn is not None
-        return {"postgres": self._postgres.pid, "gunicorn": self._gunicorn.pid}
+        assert self._gunicorn.process is not None
+        return {"postgres": self._postgres.pid, "gunicorn": self._gunicorn.process.pid}
 
     def stop(self) -> None:
-        if self._gunicorn is not None:
-            stop(self._gunicorn)
+        self._gunicorn.stop()
         if self._postgres is not None:
             stop(self._postgres, signal.SIGINT)
 
@@ -105,25 +96,6 @@ class Bare:
             roles.ensure(superuser)
         with connect(self.storage, config.OWNER_ROLE) as owner:
             runner.migrate(owner, load_tracks(None), timeout_s=10, report=lambda _text: None)
-
-    def _start_gunicorn(self) -> None:
-        settings, log = self.folder / "gunicorn.conf.py", self.folder / "gunicorn.log"
-        settings.write_text(self._gunicorn_settings())
-        environment = {
-            "BARE_STORAGE": str(self.storage.root),
-            "BARE_SOCKET_DIR": str(self.storage.run),
-            **self.environment,
-        }
-        command = [sys.executable, "-P", "-m", "gunicorn", "-c", str(settings), self.app]
-        self._gunicorn = start(command, log, environment, self.users.api)
-        wait_until_up(self.port, self._gunicorn, log)
-
-    def _gunicorn_settings(self) -> str:
-        workers, threads = concurrency(Settings(), self.resources)
-        ours = server.options(0, workers, threads)
-        options = {name: ours[name] for name in _SHARED_OPTIONS}
-        options |= {"bind": f"[::]:{self.port}", "worker_class": "gthread", "loglevel": "warning"}
-        return "".join(f"{name} = {value!r}\n" for name, value in options.items())
 
     def _give(self, path: Path) -> None:
         if os.geteuid() == 0:

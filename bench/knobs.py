@@ -15,13 +15,21 @@ class Knobs:
     requests: int = 2500
     clients: int = 8
     warmup: int = 400
+    redeploys: int = 5
+    wal: int = 500
     image: str = "appliance:latest"
     dir: Path = Path(tempfile.gettempdir())
     results: Path = Path(__file__).parent / "results"
+    only: str = ""
     quick: bool = False
 
+    def wants(self, part: str) -> bool:
+        """Whether a part is measured: one of boots, load, redeploys, image."""
+        return self.only in ("", part)
 
-_QUICK = {"boots": 1, "rounds": 1, "requests": 160, "warmup": 48}
+
+_PARTS = ("boots", "load", "redeploys", "image")
+_QUICK = {"boots": 1, "rounds": 1, "requests": 160, "warmup": 48, "redeploys": 1, "wal": 16}
 
 
 def read() -> Knobs:
@@ -37,7 +45,9 @@ def read() -> Knobs:
 
 
 def _parse(name: str, text: str) -> str | int | Path:
-    if name == "image":
+    if name == "only" and text not in _PARTS:
+        raise SystemExit(f"BENCH_ONLY={text} must be one of {', '.join(_PARTS)}.")
+    if name in ("image", "only"):
         return text
     if name in ("dir", "results"):
         return Path(text).absolute()

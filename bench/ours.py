@@ -6,23 +6,38 @@ from pathlib import Path
 
 from appliance.storage import Storage
 from bench import memory
-from bench.processes import Process, free_port, start, stop, wait_until_up
+from bench.processes import POLL_S, Process, free_port, kill, start, stop, wait_until_up
 
 
 class Ours:
-    """`appliance up`, its log in a file."""
+    """`appliance up`, its log in a file. Two of them on one storage are two containers."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.storage, self.port = folder, Storage(folder / "storage"), free_port()
+    def __init__(self, folder: Path, storage: Storage | None = None) -> None:
+        self.folder, self.port = folder, free_port()
+        self.storage = storage or Storage(folder / "storage")
         self._process: Process | None = None
 
+    @property
+    def log(self) -> Path:
+        """What it says."""
+        return self.folder / f"log-{self.port}"
+
     def boot(self) -> dict[str, float]:
-        environment = {"PORT": str(self.port), "STORAGE_DIR": str(self.storage.root)}
-        log, began = self.folder / "log", time.perf_counter()
-        command = Path(sys.executable).with_name("appliance")
-        self._process = start([command, "up"], log, environment)
-        wait_until_up(self.port, self._process, log)
+        began = time.perf_counter()
+        self.start()
+        self.wait_until_up()
         return {"total": time.perf_counter() - began}
+
+    def start(self) -> None:
+        """Start it; it does not serve yet."""
+        environment = {"PORT": str(self.port), "STORAGE_DIR": str(self.storage.root)}
+        command = Path(sys.executable).with_name("appliance")
+        self._process = start([command, "up"], self.log, environment)
+
+    def wait_until_up(self, every_s: float = POLL_S) -> None:
+        """Wait for its first 200 on /up."""
+        assert self._process is not None
+        wait_until_up(self.port, self._process, self.log, every_s)
 
     def programs(self) -> dict[str, int]:
         assert self._process is not None
@@ -37,3 +52,8 @@ class Ours:
     def stop(self) -> None:
         if self._process is not None:
             stop(self._process)
+
+    def kill(self) -> None:
+        """End it with SIGKILL, as the platform ends a container."""
+        if self._process is not None:
+            kill(self._process)

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -49,23 +50,25 @@ def start(
         )
 
 
-def wait_until(fact: Callable[[], T | None], process: Process, log: Path) -> T:
+def wait_until(
+    fact: Callable[[], T | None], process: Process, log: Path, every_s: float = POLL_S
+) -> T:
     """Poll until there is a value; fails with the log if the process ends or time is up."""
     deadline = time.perf_counter() + DEADLINE_S
     while (value := fact()) is None:
         if process.poll() is not None or time.perf_counter() > deadline:
             raise SystemExit(f"{process.args} did not come up:\n{log.read_text()[-3000:]}")
-        time.sleep(POLL_S)
+        time.sleep(every_s)
     return value
 
 
-def wait_until_up(port: int, process: Process, log: Path) -> None:
+def wait_until_up(port: int, process: Process, log: Path, every_s: float = POLL_S) -> None:
     """Poll /up until the first 200."""
 
     def up() -> bool | None:
         return True if ask(port, "/up") == 200 else None
 
-    wait_until(up, process, log)
+    wait_until(up, process, log, every_s)
 
 
 def ask(port: int, path: str) -> int:
@@ -87,9 +90,20 @@ def stop(process: Process, with_signal: int = signal.SIGTERM) -> None:
     try:
         process.wait(20)
     except subprocess.TimeoutExpired:
-        for pid in tree(process.pid):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        kill(process)
+
+
+def kill(*processes: Process) -> None:
+    """End them and all below them with SIGKILL, together, and wait for the last of them."""
+    ends = []
+    for pid in [pid for process in processes for pid in tree(process.pid)]:
+        with suppress(ProcessLookupError):
+            ends.append(os.pidfd_open(pid))
+            os.kill(pid, signal.SIGKILL)
+    for end in ends:
+        select.select([end], [], [], 10)
+        os.close(end)
+    for process in processes:
         process.wait(10)
 
 

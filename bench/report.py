@@ -25,12 +25,31 @@ def table(figures: Sequence[Figure]) -> str:
     figure     unit  ours              bare              ours/bare         aim  bare is
     warm boot  ms    10.0 (10.0-10.0)  8.00 (8.00-8.00)  1.25 (1.25-1.25)       the parts
     """
-    lines = [_HEAD, *map(_line, figures)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(_HEAD))]
+    return aligned([_HEAD, *map(_line, figures)])
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """Lines of cells, in columns.
+
+    >>> print(aligned([("a", "b"), ("long", "c")]))
+    a     b
+    long  c
+    """
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     )
+
+
+def cell(samples: Sequence[float]) -> str:
+    """Median, smallest and largest.
+
+    >>> cell([250.4, 9, 31])
+    '31.0 (9.00-250)'
+    """
+    spread = Spread.of(samples)
+    return f"{_number(spread.median)} ({_number(spread.low)}-{_number(spread.high)})"
 
 
 def document(figures: Sequence[Figure], knobs: Knobs, details: dict[str, Any]) -> dict[str, Any]:
@@ -54,7 +73,7 @@ def document(figures: Sequence[Figure], knobs: Knobs, details: dict[str, Any]) -
     }
 
 
-_COUNTS = ("boots", "rounds", "requests", "clients", "warmup", "quick")
+_COUNTS = ("boots", "rounds", "requests", "clients", "warmup", "redeploys", "wal", "quick")
 
 
 def write(folder: Path, content: dict[str, Any]) -> Path:
@@ -70,16 +89,12 @@ def _line(figure: Figure) -> tuple[str, ...]:
     return (
         figure.name,
         figure.unit,
-        _cell(Spread.of(figure.ours)),
-        _cell(Spread.of(figure.bare)) if figure.bare else "",
+        cell(figure.ours),
+        cell(figure.bare) if figure.bare else "",
         _ratio(figure.ratio) if figure.ratio else "",
         aim,
         figure.against,
     )
-
-
-def _cell(spread: Spread) -> str:
-    return f"{_number(spread.median)} ({_number(spread.low)}-{_number(spread.high)})"
 
 
 def _ratio(spread: Spread) -> str:

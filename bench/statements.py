@@ -44,7 +44,7 @@ def record(storage: Storage, key: str) -> dict[str, dict[str, str]]:
     """Serve each request once, in this process, and return its statements by purpose."""
     seen: list[str] = []
     recording = cast(Connection, _Recording(connect(storage, config.API_ROLE), seen))
-    database = Database(lambda: recording, hold_seconds=5.0)
+    database = Database(lambda: recording, storage.socket, hold_seconds=5.0)
     settings = Settings(storage_dir=storage.root)
     gate = SchemaGate(database, load_tracks(None), skip=True)
     client = falcon.testing.TestClient(create_app(settings, storage, database, gate))

@@ -67,6 +67,15 @@ class Channel:
         line, _, self._received = self._received.partition(b"\n")
         return _parse(line)
 
+    def is_open(self) -> bool:
+        """Whether the other side is still there."""
+        if not select.select([self._connection], [], [], 0)[0]:
+            return True
+        try:
+            return bool(self._connection.recv(1, socket.MSG_PEEK))
+        except OSError:
+            return False
+
     def _read(self, deadline: float) -> bytes:
         self._connection.settimeout(max(0.001, deadline - time.monotonic()))
         try:

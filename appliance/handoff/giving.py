@@ -135,6 +135,9 @@ def _await_go(claimant: Channel) -> None:
         raise _Refusal("it did not confirm that it is ready") from error
     if message["type"] != "go":
         raise _Refusal("its answer could not be understood")
+    # It may have said so long ago, to a container that was paused, and serve as a standby now.
+    if not claimant.is_open():
+        raise ChannelClosed("it has given up")
 
 
 def _stop(ours: Postmaster, claimant: Channel, stopping_at: float) -> None:

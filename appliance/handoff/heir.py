@@ -64,4 +64,3 @@ def wait_until_it_owns(storage: Storage, heir: str) -> bool:
             return True
         time.sleep(_LOOK_EVERY_S)
     return False
-

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from bench.redeploy import table
+
 FIGURES = {
     ("cold boot to 200 on /up", "ms"),
     ("warm boot to 200 on /up", "ms"),
@@ -33,7 +35,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
     )
     assert ran.returncode == 0, ran.stderr + ran.stdout
     (path,) = results.iterdir()
@@ -43,12 +45,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
 def test_the_table_has_a_line_for_every_figure_and_says_what_was_not_measured(
     run: tuple[str, dict[str, Any]],
 ) -> None:
-    table, _ = run
-    lines = table.splitlines()
+    printed, _ = run
+    lines = printed.splitlines()
     assert lines[0].split() == "figure unit ours bare ours/bare aim bare is".split()
     for name, unit in FIGURES:
         assert any(line.startswith(name) and f"  {unit}  " in line for line in lines), name
-    assert "The image's size was not measured" in table
+    assert "The image's size was not measured" in printed
 
 
 def test_every_figure_in_the_document_has_samples_in_pairs(
@@ -62,6 +64,30 @@ def test_every_figure_in_the_document_has_samples_in_pairs(
         if entry["bare"]:
             assert len(entry["bare"]["samples"]) == len(ours["samples"])
             assert entry["ratio"]["median"] > 0
+
+
+def test_every_way_to_replace_a_container_has_a_row_and_an_outcome_in_each_round(
+    run: tuple[str, dict[str, Any]],
+) -> None:
+    printed, document = run
+    rounds = document["redeploys"]["rounds"]
+    assert set(rounds) == set(table.ROWS)
+    for key, name in table.ROWS.items():
+        assert any(line.startswith(f"{name}  ") for line in printed.splitlines()), name
+        (outcome,) = rounds[key]
+        assert outcome["stall_ms"] > 0
+        assert outcome["wal_mib"] >= document["knobs"]["wal"]
+
+
+def test_our_own_redeploys_fail_no_request_and_tell_their_phases(
+    run: tuple[str, dict[str, Any]],
+) -> None:
+    rounds = run[1]["redeploys"]["rounds"]
+    for key in ("planned", "owner_killed"):
+        (outcome,) = rounds[key]
+        assert (outcome["failed"], outcome["requests"] > 0) == (0, True)
+        assert {"prepare", "start", "away"} <= outcome["phases_ms"].keys()
+    assert rounds["stop_then_start"][0]["failed"] > 0
 
 
 def test_the_document_says_where_and_how_it_was_measured(run: tuple[str, dict[str, Any]]) -> None:

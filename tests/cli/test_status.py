@@ -1,6 +1,7 @@
 """`appliance status`, for people and for programs."""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -31,6 +32,29 @@ def test_status_for_programs_has_times_in_iso_8601(running: Appliance) -> None:
     for moment in (report["database"]["started_at"], report["owner"]["since"]):
         assert "T" in moment
         assert datetime.fromisoformat(moment).utcoffset() is not None
+
+
+def test_status_names_the_standby_and_how_the_database_came_here(
+    pair: tuple[Appliance, Appliance],
+) -> None:
+    owner, standby = pair
+    who = {running: instance_of(running) for running in pair}
+    for asked in pair:
+        report = json.loads(asked.run("status", "--json").stdout)
+        assert report["owner"]["instance"] == who[owner]
+        assert [one["instance"] for one in report["standbys"]] == [who[standby]]
+        assert report["database"]["handoffs"][0]["kind"] == "handoff"
+        assert report["database"]["handoffs"][0]["phases_ms"]["away"] > 0
+    said = owner.run("status").stdout
+    assert re.search(rf"\nstandby     \S+ \({who[standby]}\), version \S+, waits since 2", said)
+    assert re.search(r"\nmoved       2\S+ handoff from \S+ to \S+: away for \d+ ms \(claim ", said)
+
+
+def instance_of(running: Appliance) -> str:
+    """The name that a running container gave itself."""
+    api = running.programs()["api"].pid
+    variables = Path(f"/proc/{api}/environ").read_bytes().decode().split("\0")
+    return dict(variable.split("=", 1) for variable in variables if variable)["APPLIANCE_INSTANCE"]
 
 
 def test_status_without_a_storage_is_exit_code_6(run: Run, storage_folder: Path) -> None:

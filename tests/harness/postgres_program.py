@@ -114,22 +114,21 @@ class PostgresProgram:
         """SIGKILL the process and every Postgres process it started, first the postmaster."""
         if self._process is None:
             return
+        # Taken first: another thread may start the next one as soon as this one is dead.
+        alive, self._alive = self._alive, None
         mine = [self.pid, *(p.pid for p in processes.descendants(self.pid))]
         for pid in mine:
             processes.kill(pid)
         self._process.wait(10)
-        self._unregister()
+        if alive is not None:
+            os.close(alive)
 
     def _register(self) -> None:
-        self._unregister()
+        if self._alive is not None:
+            os.close(self._alive)
         self.instance = secrets.token_hex(6)
         user = identities.detect().database
         self._alive = instances.register(self.storage, self.instance, user)
-
-    def _unregister(self) -> None:
-        if self._alive is not None:
-            os.close(self._alive)
-            self._alive = None
 
     def _collect(self, process: "subprocess.Popen[str]") -> None:
         assert process.stdout is not None

@@ -1,0 +1,1 @@
+"""Redeploys under load: ours, what images do today, and how short it could be at best."""

@@ -1,0 +1,1 @@
+"""`make chaos`: containers are redeployed, killed and paused under clients that never stop."""

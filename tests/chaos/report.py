@@ -1,0 +1,71 @@
+"""The verdict for people: a table, and after a failure the seed and the timeline."""
+
+from collections.abc import Iterator
+
+from tests.chaos.run import Outcome
+
+_EVENTS = 60
+_FAULTS = 20
+_LOG_LINES = 5
+_WIDTH = 110
+
+
+def table(outcome: Outcome) -> str:
+    """What was done, and what it came to."""
+    return "\n".join(f"{name:<14}{text}".rstrip() for name, text in _rows(outcome))
+
+
+def verdict(outcome: Outcome) -> str:
+    """One line."""
+    if outcome.faults:
+        return f"chaos: FAILED in round {outcome.actions.total() + 1}; seed {outcome.seed}"
+    return f"chaos: {outcome.actions.total()} rounds passed; seed {outcome.seed}"
+
+
+def failure(outcome: Outcome) -> str:
+    """What is wrong, what came before, and how to see it again."""
+    more = len(outcome.faults) - _FAULTS
+    return "\n".join(
+        [
+            "What failed:",
+            *(f"  {fault}" for fault in outcome.faults[:_FAULTS]),
+            *([f"  and {more} more"] if more > 0 else []),
+            "",
+            "What came before (seconds since the start):",
+            *(line[: _WIDTH * 2] for line in outcome.timeline.last(_EVENTS)),
+            "",
+            f"Again:  CHAOS_SEED={outcome.seed} CHAOS_ROUNDS={outcome.rounds} make chaos",
+            f"Look:   {outcome.folder} (timeline.txt, the containers' logs, their storage)",
+        ]
+    )
+
+
+def _rows(outcome: Outcome) -> Iterator[tuple[str, str]]:
+    tally, seconds = outcome.tally, sorted(outcome.tally.seconds) or [0.0]
+    requests = len(tally.seconds) + sum(tally.cuts.values())
+    yield "seed", str(outcome.seed)
+    yield "took", f"{outcome.took_s:.0f} s, {outcome.containers} containers"
+    for index, (action, count) in enumerate(sorted(outcome.actions.items())):
+        yield "" if index else "rounds", f"{count:4d}  {action}"
+    yield "requests", f"{requests}, of them {tally.reads} reads; failed {len(tally.failures)}"
+    yield (
+        "answers",
+        (
+            f"median {_share(seconds, 0.5):.0f} ms, p99 {_share(seconds, 0.99):.0f} ms, "
+            f"longest hold {seconds[-1] * 1000:.0f} ms"
+        ),
+    )
+    for why, count in sorted(tally.cuts.items()):
+        yield "cut", f"{count} ({why}); sent again with the same key"
+    yield "ledger", _ledger(outcome)
+    yield "postmasters", f"{outcome.postmasters}, never two ({outcome.samples} samples)"
+
+
+def _ledger(outcome: Outcome) -> str:
+    sent, acknowledged = len(outcome.ledger.sent), len(outcome.ledger.acknowledged)
+    found = "not compared" if outcome.recorded is None else f"{outcome.recorded} in the books"
+    return f"{sent} sent, {acknowledged} acknowledged, {found}"
+
+
+def _share(seconds: list[float], share: float) -> float:
+    return seconds[int((len(seconds) - 1) * share)] * 1000

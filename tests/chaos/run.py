@@ -1,0 +1,179 @@
+"""One run: rounds under load on one storage, then the ledger is compared with the books."""
+
+import signal
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from tests.chaos import actions
+from tests.chaos.connection import KeptConnection
+from tests.chaos.fleet import Fleet
+from tests.chaos.ledger import Ledger
+from tests.chaos.plan import Round, draw
+from tests.chaos.timeline import Timeline
+from tests.chaos.writers import Clients, Tally
+from tests.harness.waiting import wait_until
+from tests.harness.watching import PostmasterWatch
+
+ROUND_LIMIT_S = 90
+PROGRESS_LIMIT_S = 30.0
+
+_ACCOUNTS = 8
+_PROGRESS = 10
+
+
+class RoundTooLong(Exception):  # noqa: N818 - it says a state of the run
+    """The watchdog bit."""
+
+
+@dataclass
+class Outcome:
+    """What came of a run. It passed if there are no `faults`."""
+
+    seed: int
+    rounds: int
+    folder: Path
+    timeline: Timeline = field(default_factory=Timeline)
+    ledger: Ledger = field(default_factory=Ledger)
+    tally: Tally = field(default_factory=Tally)
+    actions: Counter[str] = field(default_factory=Counter)
+    containers: int = 0
+    samples: int = 0
+    postmasters: int = 0
+    recorded: int | None = None
+    faults: list[str] = field(default_factory=list)
+    took_s: float = 0.0
+
+
+def run(seed: int, rounds: int, say: Callable[[str], None]) -> Outcome:
+    """Run so many rounds, fewer if something fails; what is left of them lies in the folder."""
+    folder = Path(tempfile.mkdtemp(prefix="ap-chaos-", dir="/tmp"))
+    folder.chmod(0o755)
+    outcome = Outcome(seed, rounds, folder)
+    fleet = Fleet(folder / "s", outcome.timeline)
+    watch = PostmasterWatch(folder / "s" / "pgdata")
+    try:
+        with watch:
+            _Run(outcome, fleet, watch, say).run()
+    except (AssertionError, RoundTooLong, OSError) as error:
+        outcome.timeline.note("FAILED", str(error))
+        outcome.faults.append(str(error))
+    finally:
+        fleet.end()
+        outcome.faults[:0] = outcome.tally.failures
+        outcome.faults += [f"two postmasters: {seen}" for seen in watch.violations]
+        outcome.samples, outcome.postmasters = watch.samples, len(watch.postmasters_seen)
+        outcome.containers, outcome.took_s = len(fleet.made), outcome.timeline.seconds()
+        _write_logs(fleet, outcome)
+    return outcome
+
+
+class _Run:
+    def __init__(
+        self, outcome: Outcome, fleet: Fleet, watch: PostmasterWatch, say: Callable[[str], None]
+    ) -> None:
+        self._outcome, self._fleet, self._watch, self._say = outcome, fleet, watch, say
+
+    def run(self) -> None:
+        outcome = self._outcome
+        first = self._fleet.start()
+        self._fleet.wait_until_healthy(first, poll_s=0.1)
+        self._fleet.switch(first)
+        books = _Books(self._fleet, first.key())
+        accounts = [books.open_account(number) for number in range(_ACCOUNTS)]
+        clients = Clients(self._fleet, outcome.ledger, first.key(), accounts, outcome.seed)
+        outcome.tally = clients.tally
+        with clients:
+            for number in range(outcome.rounds):
+                with _time_limit(ROUND_LIMIT_S, f"round {number} took over {ROUND_LIMIT_S} s"):
+                    self._round(draw(outcome.seed, number))
+                if outcome.tally.failures or self._watch.violations:
+                    break
+        recorded = books.transactions()
+        outcome.recorded = len(recorded)
+        outcome.faults += outcome.ledger.check(recorded, books.trial_balance())
+
+    def _round(self, round_: Round) -> None:
+        time.sleep(round_.calm_s)
+        began = time.monotonic()
+        self._outcome.timeline.note("chaos", round_.words())
+        actions.perform(self._fleet, round_)
+        self._wait_for_progress()
+        self._fleet.check()
+        self._outcome.actions[round_.action.value] += 1
+        seconds = time.monotonic() - began
+        self._say(f"round {round_.number + 1}: {round_.action.value}, {seconds:.1f} s")
+
+    def _wait_for_progress(self) -> None:
+        """The clients are served again."""
+        acknowledged = self._outcome.ledger.acknowledged
+        wanted = len(acknowledged) + _PROGRESS
+        wait_until(
+            lambda: len(acknowledged) >= wanted or self._outcome.tally.failures,
+            "the clients are served again",
+            PROGRESS_LIMIT_S,
+        )
+
+
+class _Books:
+    """What the check reads, through the API of the live container."""
+
+    def __init__(self, fleet: Fleet, key: str) -> None:
+        self._fleet = fleet
+        self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+
+    def open_account(self, number: int) -> int:
+        body = {"name": f"Account {number}", "kind": "asset", "currency": "EUR"}
+        return int(self._ask("POST", "/api/accounts", body)["id"])
+
+    def trial_balance(self) -> dict[str, Any]:
+        return dict(self._ask("GET", "/api/trial-balance"))
+
+    def transactions(self) -> list[dict[str, Any]]:
+        """All of them, page by page."""
+        found: list[dict[str, Any]] = []
+        cursor = ""
+        while True:
+            page = self._ask("GET", f"/api/transactions?limit=200{cursor}")
+            found += page["items"]
+            if not page["next_cursor"]:
+                return found
+            cursor = f"&cursor={page['next_cursor']}"
+
+    def _ask(self, method: str, path: str, body: Any = None) -> Any:
+        connection = KeptConnection(self._fleet.living().port)
+        try:
+            answer = connection.ask(method, path, self._headers, body)
+        finally:
+            connection.close()
+        assert answer.status in (200, 201), f"{method} {path} was answered with {answer}"
+        return answer.json()
+
+
+@contextmanager
+def _time_limit(seconds: float, what: str) -> Iterator[None]:
+    """The watchdog: raises RoundTooLong in the main thread, whatever it waits for."""
+
+    def bite(_number: int, _frame: FrameType | None) -> None:
+        raise RoundTooLong(what)
+
+    before = signal.signal(signal.SIGALRM, bite)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _write_logs(fleet: Fleet, outcome: Outcome) -> None:
+    with suppress(OSError):
+        outcome.timeline.write(outcome.folder / "timeline.txt")
+        for container in fleet.made:
+            (outcome.folder / f"{container.name}.log").write_text(container.log + "\n")

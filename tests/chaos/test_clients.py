@@ -1,0 +1,108 @@
+"""The clients forgive nothing but what we killed ourselves."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.containers import Container, Window
+from tests.chaos.fleet import Fleet
+from tests.chaos.ledger import Ledger
+from tests.chaos.timeline import Timeline
+from tests.chaos.writers import Clients, RequestFailed, Session, Tally
+from tests.harness.waiting import wait_until
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """Answers everything with a 503, and closes connections that are idle."""
+
+    protocol_version = "HTTP/1.1"
+    timeout = 0.1
+
+    def do_GET(self) -> None:
+        self.send_response(503)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    do_POST = do_GET  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Fleet:
+    """Its live container was never started: nobody listens there."""
+    fleet = Fleet(tmp_path, Timeline())
+    fleet.live = Container("c1", tmp_path, fleet.timeline)
+    return fleet
+
+
+@contextmanager
+def refusing_everything(container: Container, after_s: float = 0) -> Iterator[None]:
+    """At the container's port every answer is a 503; before that there is none."""
+    servers: list[ThreadingHTTPServer] = []
+
+    def serve() -> None:
+        servers.append(ThreadingHTTPServer(("127.0.0.1", container.port), Refusing))
+        servers[0].serve_forever(0.05)
+
+    timer = threading.Timer(after_s, serve)
+    timer.start()
+    try:
+        if not after_s:
+            wait_until(lambda: container.says("/") == 503, "it answers")
+        yield
+    finally:
+        wait_until(lambda: servers, "it serves")[0].shutdown()
+        servers[0].server_close()
+        timer.join()
+
+
+def test_no_answer_of_a_container_that_nobody_killed_is_a_failure(fleet: Fleet) -> None:
+    with pytest.raises(RequestFailed, match=r"c1, after .*ConnectionRefusedError"):
+        Session(fleet, {}, Tally()).insist("GET", "/", 200)
+
+
+def test_no_answer_of_one_that_was_killed_is_counted_and_sent_again(fleet: Fleet) -> None:
+    fleet.living().note_killed()
+    tally = Tally()
+    with refusing_everything(fleet.living(), after_s=0.3):
+        Session(fleet, {}, tally).insist("GET", "/", 503)
+    assert tally.cuts == {"container killed": 1}
+    assert tally.seconds == []
+
+
+def test_any_status_but_success_is_a_failure(fleet: Fleet) -> None:
+    clients = Clients(fleet, Ledger(), "key", [1, 2], seed=1)
+    with refusing_everything(fleet.living()), clients:
+        wait_until(lambda: len(clients.tally.failures) == 6, "every client fails")
+    assert all("503" in failure for failure in clients.tally.failures)
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "covered"),
+    [(0, 9, False), (0, 10, True), (11, 12, True), (20, 30, True), (20.1, 30, False)],
+)
+def test_a_window_excuses_only_requests_that_met_it(
+    since: float, until: float, covered: bool
+) -> None:
+    assert Window("killed", 10.0, 20.0).covers(since, until) is covered
+
+
+def test_a_window_that_is_open_excuses_what_comes_later() -> None:
+    assert Window("killed", time.monotonic()).covers(time.monotonic(), time.monotonic() + 99)
+
+
+def test_a_connection_that_is_closed_while_it_is_kept_is_a_failure(fleet: Fleet) -> None:
+    session = Session(fleet, {}, Tally())
+    with refusing_everything(fleet.living()):
+        session.insist("GET", "/", 503)
+        time.sleep(3 * Refusing.timeout)
+        with pytest.raises(RequestFailed, match="a kept connection was closed"):
+            session.insist("GET", "/", 503)

@@ -1,0 +1,91 @@
+"""A new container that cannot work ends by itself, and the owner never notices."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import ExitCode
+from appliance.handoff import channel
+from appliance.postgres.cluster import FREE_BYTES_TO_START
+from tests.cluster.conftest import fill
+from tests.handoff import scene
+from tests.handoff.conftest import Make
+from tests.handoff.load import Load
+from tests.harness.appliance import Appliance
+from tests.harness.folders import short_folder
+from tests.harness.requirements import needs_namespaces
+
+Settings = Callable[[Path], dict[str, str]]
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Path]:
+    """A file system of 256 MiB, which the test may fill."""
+    with short_folder() as folder:
+        options = ["-t", "tmpfs", "-o", "size=256m,mode=0755", "none", str(folder)]
+        subprocess.run(["mount", *options], check=True)
+        yield folder
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def a_broken_migration(folder: Path) -> dict[str, str]:
+    migrations = folder / "migrations"
+    migrations.mkdir()
+    (migrations / "0001_broken.sql").write_text("CREATE TABEL notes (id integer);")
+    return {"CLIENT_MIGRATIONS_DIR": str(migrations)}
+
+
+def a_bad_setting(_folder: Path) -> dict[str, str]:
+    return {"HOLD_SECONDS": "soon"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "message"),
+    [
+        (a_broken_migration, ExitCode.SCHEMA, "0001_broken.sql"),
+        (a_bad_setting, ExitCode.SETTINGS, "HOLD_SECONDS"),
+    ],
+)
+def test_a_new_container_that_cannot_start_says_why_and_the_owner_never_notices(
+    owner: Appliance, make_appliance: Make, settings: Settings, code: int, message: str
+) -> None:
+    first = owner.postmaster()
+    with Load(owner) as load:
+        new = make_appliance(**settings(owner.storage.root.parent)).start()
+        assert new.wait(60) == code, new.log
+        load.wait_for_more()
+    load.verify(owner)
+    assert message in new.log
+    assert owner.postmaster() == first
+    assert scene.CLAIMS not in owner.log
+    assert scene.kinds(owner) == []
+
+
+@needs_namespaces
+def test_a_disk_that_is_full_keeps_the_database_where_it_runs(
+    make_appliance: Make, small_disk: Path
+) -> None:
+    owner = make_appliance(small_disk / "s").start().wait_until_up()
+    first = owner.postmaster()
+    with Load(owner) as load:
+        fill(small_disk, FREE_BYTES_TO_START - 4 * 1024 * 1024)
+        new = make_appliance(small_disk / "s").start()
+        assert new.wait(60) == ExitCode.STORAGE, new.log
+        load.wait_for_more()
+    load.verify(owner)
+    assert "are needed to start the database" in new.log
+    assert scene.CLAIMS not in owner.log
+    assert what_a_claim_is_told(owner).startswith("the disk is full")
+    assert owner.postmaster() == first
+
+
+def what_a_claim_is_told(owner: Appliance) -> str:
+    """Claim the database as a container would that did not look at the disk itself."""
+    facts = {"protocol": channel.PROTOCOL, "instance": "0" * 12, "hostname": "a", "version": "b"}
+    with channel.connect(scene.folder(owner) / "steward.sock") as steward:
+        steward.send("claim", **facts)
+        answer = steward.receive(30)
+    assert answer["type"] == "refused"
+    return str(answer["reason"])
