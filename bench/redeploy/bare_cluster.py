@@ -54,9 +54,22 @@ class BareCluster:
         kill(self._process)
 
     def _answer(self) -> bool | None:
+        # A connection that is refused costs the server a process: asked too early and too often,
+        # it would be slower than it can be.
+        if not self._is_ready():
+            return None
         try:
             with connect(self.storage, config.SUPERUSER, database="postgres") as connection:
                 connection.execute("SELECT 1")
         except psycopg.OperationalError:
             return None
         return True
+
+    def _is_ready(self) -> bool:
+        assert self._process is not None
+        try:
+            lines = (self.storage.pgdata / "postmaster.pid").read_text().split("\n")
+        except FileNotFoundError:
+            return False
+        # The file of one that was killed says the same, with another number.
+        return lines[0] == str(self._process.pid) and "ready" in "".join(lines[7:])

@@ -59,8 +59,11 @@ class Fleet:
 
     def wait_until_healthy(self, container: Container, poll_s: float) -> None:
         """Ask for its health until one answer is a success, as the platform does."""
-        deadline = time.monotonic() + DEPLOY_LIMIT_S
+        deadline, said = time.monotonic() + DEPLOY_LIMIT_S, -1
         while (status := container.says("/up")) != 200:
+            if status != said:
+                self.timeline.note(container.name, f"/up: {status or 'no answer'}")
+            said = status
             assert container.is_running(), f"{container.name} ended by itself"
             assert time.monotonic() < deadline, f"{container.name} is not healthy: {status}"
             time.sleep(poll_s)

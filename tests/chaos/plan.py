@@ -69,10 +69,10 @@ class Round:
 
     def words(self) -> str:
         """For the timeline."""
-        since = "the claim" if self.in_handoff else "the start"
+        since = " in the handoff" if self.in_handoff else ""
         return (
-            f"round {self.number + 1}: {self.action.value} ({self.moment_s:.3f} s after {since}, "
-            f"for {self.pause_s:.3f} s, die {self.die})"
+            f"round {self.number + 1}: {self.action.value} (dice: moment {self.moment_s:.3f} s"
+            f"{since}, pause {self.pause_s:.3f} s, poll {self.poll_s:g} s, choice {self.die})"
         )
 
 

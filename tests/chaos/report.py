@@ -18,7 +18,7 @@ def table(outcome: Outcome) -> str:
 def verdict(outcome: Outcome) -> str:
     """One line."""
     if outcome.faults:
-        return f"chaos: FAILED in round {outcome.actions.total() + 1}; seed {outcome.seed}"
+        return f"chaos: FAILED in round {outcome.last_round}; seed {outcome.seed}"
     return f"chaos: {outcome.actions.total()} rounds passed; seed {outcome.seed}"
 
 
@@ -58,7 +58,8 @@ def _rows(outcome: Outcome) -> Iterator[tuple[str, str]]:
     for why, count in sorted(tally.cuts.items()):
         yield "cut", f"{count} ({why}); sent again with the same key"
     yield "ledger", _ledger(outcome)
-    yield "postmasters", f"{outcome.postmasters}, never two ({outcome.samples} samples)"
+    two = f"two at once, {len(outcome.violations)} times" if outcome.violations else "never two"
+    yield "postmasters", f"{outcome.postmasters}, {two} ({outcome.samples} samples)"
 
 
 def _ledger(outcome: Outcome) -> str:

@@ -43,9 +43,11 @@ class Outcome:
     ledger: Ledger = field(default_factory=Ledger)
     tally: Tally = field(default_factory=Tally)
     actions: Counter[str] = field(default_factory=Counter)
+    last_round: int = 0
     containers: int = 0
     samples: int = 0
     postmasters: int = 0
+    violations: list[str] = field(default_factory=list)
     recorded: int | None = None
     faults: list[str] = field(default_factory=list)
     took_s: float = 0.0
@@ -67,6 +69,7 @@ def run(seed: int, rounds: int, say: Callable[[str], None]) -> Outcome:
     finally:
         fleet.end()
         outcome.faults[:0] = outcome.tally.failures
+        outcome.violations = watch.violations
         outcome.faults += [f"two postmasters: {seen}" for seen in watch.violations]
         outcome.samples, outcome.postmasters = watch.samples, len(watch.postmasters_seen)
         outcome.containers, outcome.took_s = len(fleet.made), outcome.timeline.seconds()
@@ -102,6 +105,7 @@ class _Run:
     def _round(self, round_: Round) -> None:
         time.sleep(round_.calm_s)
         began = time.monotonic()
+        self._outcome.last_round = round_.number + 1
         self._outcome.timeline.note("chaos", round_.words())
         actions.perform(self._fleet, round_)
         self._wait_for_progress()

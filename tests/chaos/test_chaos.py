@@ -19,7 +19,7 @@ def test_six_rounds_lose_nothing_double_nothing_and_fail_no_request() -> None:
 
 
 def test_a_failure_shows_the_seed_and_what_came_before(tmp_path: Path) -> None:
-    outcome = Outcome(seed=4711, rounds=6, folder=tmp_path, faults=["lost: 1-0"])
+    outcome = Outcome(seed=4711, rounds=6, folder=tmp_path, faults=["lost: 1-0"], last_round=3)
     for number in range(100):
         outcome.timeline.note("chaos", f"event {number}")
     shown = report.failure(outcome)
@@ -27,4 +27,4 @@ def test_a_failure_shows_the_seed_and_what_came_before(tmp_path: Path) -> None:
     assert "lost: 1-0" in shown
     assert shown.count("  chaos     event ") == 60
     assert "event 99" in shown
-    assert "FAILED in round 1; seed 4711" in report.verdict(outcome)
+    assert "FAILED in round 3; seed 4711" in report.verdict(outcome)

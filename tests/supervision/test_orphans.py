@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from appliance import identities
+from appliance.postgres import instances
 from appliance.storage import Storage
 from tests.harness import locks, processes
 from tests.harness.appliance import Appliance, free_port
 from tests.harness.waiting import wait_until
+
+INSTANCE = "0123456789ab"
 
 
 def test_nothing_outlives_a_standby_whose_supervisor_was_killed(
@@ -37,9 +40,10 @@ def test_a_program_whose_supervisor_died_before_it_began_ends_at_once(
     storage = Storage(storage_folder)
     storage.prepare(identities.detect())
     # Nobody holds the lock of this container's folder: its supervisor is gone.
+    os.close(instances.register(storage, INSTANCE, identities.detect().database))
     where = {
         "STORAGE_DIR": str(storage_folder),
-        "APPLIANCE_INSTANCE": "0123456789ab",
+        "APPLIANCE_INSTANCE": INSTANCE,
         "PORT": str(free_port()),
     }
     orphan = subprocess.run(
