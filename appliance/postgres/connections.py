@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from appliance.postgres.connect import Connection
 from appliance.postgres.door import Door
@@ -38,10 +39,15 @@ class Connections:
         return connection
 
     def give_back(self, connection: Connection) -> None:
-        """Keep the connection for the next one, unless it was closed."""
+        """Keep the connection for the next one, or close it if it is in no state for that."""
+        # First, or its descriptor could be another's when it is cut.
         self._deadlines.stop(connection)
-        if not connection.closed:
+        if connection.closed:
+            return
+        if connection.info.transaction_status == TransactionStatus.IDLE:
             self._idle.append(connection)
+        else:
+            connection.close()
 
     def close(self) -> None:
         """Close what is idle."""

@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -159,7 +159,8 @@ class Database:
             token = self._leave_token(connection) if writes else None
         except psycopg.Error as error:
             away = is_away(error, connection)
-            _undo(connection, away=away)
+            if not away:
+                _undo(connection)
             if away or isinstance(error, (errors.SerializationFailure, errors.DeadlockDetected)):
                 raise _Lost(away) from error
             raise
@@ -181,7 +182,8 @@ class Database:
             _command(connection, b"COMMIT")
         except psycopg.Error as error:
             in_doubt = is_away(error, connection)
-            _undo(connection, away=in_doubt)
+            if not in_doubt:
+                _undo(connection)
             if in_doubt and token is not None:
                 raise _InDoubt(*token, result) from error
             if in_doubt:
@@ -197,9 +199,7 @@ class Database:
                     found = connection.execute(_FIND_TOKEN, (doubt.token,)).fetchone()
                     return found is not None
             except psycopg.Error as error:
-                away = is_away(error, connection)
-                connection.close()
-                if not away:
+                if not is_away(error, connection):
                     raise DatabaseUnavailable(UNKNOWN) from error
             finally:
                 self._pool.give_back(connection)
@@ -219,16 +219,11 @@ class Database:
         self._process = os.getpid()
 
 
-def _undo(connection: Connection, *, away: bool = False) -> None:
-    """Roll back, or close the connection if that is not possible."""
-    if away:
-        connection.close()
-        return
-    try:
+def _undo(connection: Connection) -> None:
+    # If that fails, the connection is not given back to anyone.
+    with suppress(psycopg.Error):
         if connection.info.transaction_status != TransactionStatus.IDLE:
             _command(connection, b"ROLLBACK")
-    except psycopg.Error:
-        connection.close()
 
 
 def _command(connection: Connection, text: bytes) -> None:
