@@ -37,7 +37,9 @@ def sizes(resources: Resources) -> Sizes:
     """Share the memory out between Postgres, the API and the system's page cache."""
     memory = resources.memory_mib
     ample = memory >= 1024  # noqa: PLR2004 - a GiB, in MiB
-    shared = _between(16, memory // 4 if ample else memory // 8, 2048)
+    # Not more: what Postgres maps, the kernel makes and frees at each start and stop, and requests
+    # wait meanwhile. See docs/decisions/0013-small-shared-buffers.md.
+    shared = _between(16, memory // 4 if ample else memory // 8, 512)
     return Sizes(
         shared_buffers=shared,
         work_mem=_between(2, memory // 128, 32),

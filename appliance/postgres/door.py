@@ -5,11 +5,13 @@ from pathlib import Path
 
 import psycopg
 
-# A handoff takes tenths of a second, and each knock that comes late makes it longer. A server
-# that is away for more than this recovers from a crash, which a crowd of knocks would slow down.
-_HANDOFF_S = 1.0
+# After a clean stop a server refuses for some ten milliseconds, and each knock that comes late
+# makes that longer. One that refuses for longer recovers from a crash, and every knock costs it a
+# process: they get rarer.
 _SOON_S = 0.005
-_LATER_S = 0.05
+_LATEST_S = 0.05
+_SOON_KNOCKS = 8
+_GROWTH = 1.3
 _LOOK_EVERY_S = 0.002
 _LOOK_FOR_S = 0.5
 
@@ -21,7 +23,7 @@ class Door:
 
     def __init__(self, socket: Path) -> None:
         self._socket = socket
-        self._began = time.monotonic()
+        self._refusals = 0
         self._seen = self._identity()
 
     def wait(self, refusal: psycopg.OperationalError) -> None:
@@ -34,8 +36,8 @@ class Door:
         if self._seen is None or _is_stopping(refusal):
             self._await_another()
         else:
-            soon = time.monotonic() - self._began < _HANDOFF_S
-            time.sleep(_SOON_S if soon else _LATER_S)
+            self._refusals += 1
+            time.sleep(_pause(self._refusals))
         self._seen = self._identity()
 
     def _await_another(self) -> None:
@@ -50,6 +52,10 @@ class Door:
             return None
         # A new file may get the number of the one that was just removed.
         return status.st_ino, status.st_ctime_ns
+
+
+def _pause(refusals: int) -> float:
+    return min(_SOON_S * _GROWTH ** max(0, refusals - _SOON_KNOCKS), _LATEST_S)
 
 
 def _is_stopping(refusal: psycopg.OperationalError) -> bool:

@@ -12,6 +12,7 @@ import os
 import threading
 import time
 import uuid
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -84,6 +85,9 @@ class Database:
         self._connections = connections
         self._report = report
         self._begin_anew()
+        # A forked worker must not speak on sockets that its parent opened, and has none of its
+        # threads. At the fork, because several of its own may come with its first requests.
+        os.register_at_fork(after_in_child=_weakly(self._begin_anew))
 
     def read(self, unit: Unit[T]) -> T:
         """Run a unit in a read-only transaction and return its result."""
@@ -102,12 +106,10 @@ class Database:
         self._pool.close()
 
     def _patience(self) -> Patience:
-        self._forget_the_parent()
         limit_s = max(RUN_LIMIT_S, self._hold_seconds)
         return Patience(self._holds, self._hold_seconds, limit_s)
 
     def _run(self, unit: Unit[T], begin: bytes, patience: Patience, *, writes: bool) -> T:
-        self._forget_the_parent()
         if getattr(self._thread, "busy", False):
             raise RuntimeError(
                 "a unit of work must not start another one: it would wait for itself"
@@ -205,18 +207,22 @@ class Database:
                 self._pool.give_back(connection)
             time.sleep(RECONNECT_INTERVAL_S)
 
-    def _forget_the_parent(self) -> None:
-        # A forked worker must not speak on sockets that its parent opened, and has none of its
-        # threads.
-        if self._process != os.getpid():
-            self._begin_anew()
-
     def _begin_anew(self) -> None:
         self._pool = Connections(self._connect, self._socket)
         self._turns = threading.BoundedSemaphore(self._connections)
         self._holds = Holds(self._report)
         self._thread = threading.local()
-        self._process = os.getpid()
+
+
+def _weakly(method: Callable[[], None]) -> Callable[[], None]:
+    """Call the method as long as its object lives, without keeping it alive."""
+    reference = weakref.WeakMethod(method)
+
+    def call() -> None:
+        if (found := reference()) is not None:
+            found()
+
+    return call
 
 
 def _undo(connection: Connection) -> None:

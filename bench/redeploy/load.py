@@ -84,6 +84,8 @@ class Client:
         began, failures = time.monotonic(), 0
         while not self._attempt(message, expected):
             failures += 1
+            if self._switch.ended.is_set():
+                break
             if time.monotonic() - began > GIVE_UP_S:
                 raise SystemExit(f"no answer for {GIVE_UP_S:g} s")
             time.sleep(RETRY_S)

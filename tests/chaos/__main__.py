@@ -3,6 +3,7 @@
 import os
 import secrets
 import shutil
+import signal
 import sys
 
 from tests.chaos import report
@@ -13,6 +14,8 @@ def main() -> int:
     """Run and report; 1 if something failed."""
     rounds = _number("CHAOS_ROUNDS", 20)
     seed = _number("CHAOS_SEED", secrets.randbelow(1_000_000))
+    # What was started is ended, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("chaos: ended by SIGTERM"))
     _say(f"{rounds} rounds with seed {seed}")
     outcome = run(seed, rounds, _say)
     if outcome.faults:

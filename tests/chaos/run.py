@@ -1,5 +1,6 @@
 """One run: rounds under load on one storage, then the ledger is compared with the books."""
 
+import shutil
 import signal
 import tempfile
 import time
@@ -66,6 +67,10 @@ def run(seed: int, rounds: int, say: Callable[[str], None]) -> Outcome:
     except (AssertionError, RoundTooLong, OSError) as error:
         outcome.timeline.note("FAILED", str(error))
         outcome.faults.append(str(error))
+    except (KeyboardInterrupt, SystemExit):
+        fleet.end()
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     finally:
         fleet.end()
         outcome.faults[:0] = outcome.tally.failures

@@ -53,7 +53,7 @@ class Clients:
         self._over = threading.Event()
         work = [self._write] * WRITERS + [self._read]
         self._threads = [
-            threading.Thread(target=self._run, args=(number, one), name=f"client {number}")
+            threading.Thread(target=self._run, args=(number, one), daemon=True)
             for number, one in enumerate(work)
         ]
 

@@ -21,7 +21,7 @@ def sizes(memory_mib: int, cpus: int = 2) -> config.Sizes:
         (256, 32, 2, 16, 60),
         (512, 64, 4, 32, 60),
         (1024, 256, 8, 64, 200),
-        (8192, 2048, 32, 512, 200),
+        (8192, 512, 32, 512, 200),
     ],
 )
 def test_the_memory_is_shared_out(

@@ -2,16 +2,19 @@
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from appliance.postgres.connect import Connection
+from appliance.postgres.transact import Database
 from tests.harness.postgres_program import PostgresProgram
 from tests.transact.conftest import Open
 from tests.transact.units import counter
 
+CONNECTIONS = 8
 INCREMENT = "UPDATE counters SET value = value + 1 WHERE id = %s"
 
 
@@ -58,6 +61,32 @@ def test_many_threads_share_it_and_every_write_counts_once(
         for writer in [pool.submit(write_many) for _ in range(8)]:
             writer.result()
     assert counter(database, 1) == 320
+
+
+@pytest.mark.usefixtures("eager_switching")
+def test_the_first_requests_of_a_forked_process_may_come_all_at_once(
+    server: PostgresProgram, open_database: Open
+) -> None:
+    database = open_database(server.storage.run)
+    for _attempt in range(20):
+        child = os.fork()
+        if child == 0:
+            os._exit(failures_at_once(database))
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def failures_at_once(database: Database) -> int:
+    """How many of some threads that begin together do not get their answer."""
+    together = threading.Barrier(CONNECTIONS)
+
+    def read() -> int:
+        together.wait()
+        return database.read(backend)
+
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        return sum(
+            one.exception() is not None for one in [pool.submit(read) for _ in range(CONNECTIONS)]
+        )
 
 
 def backend(connection: Connection) -> int:
