@@ -12,14 +12,16 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 def write_atomically(path: Path, content: str, mode: int = 0o644, *, durable: bool = True) -> None:
     """Replace `path` with `content` so that a crash leaves either the old file or the new one.
 
-    Root may call it in a folder that belongs to another user: no link there is followed. Not
-    `durable`, it costs no wait for the disk, and a power cut may leave an empty file.
+    Root may call it in a folder that belongs to another user: no link there is followed, and the
+    file becomes that user's. Not `durable`, it costs no wait for the disk, and a power cut may
+    leave an empty file.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     descriptor = os.open(temporary, _NEW_FILE, mode)
     try:
         with open(descriptor, "w", encoding="utf-8") as file:
             os.fchmod(descriptor, mode)
+            give_to_owner_of(path.parent, descriptor)
             file.write(content)
             file.flush()
             if durable:
@@ -39,9 +41,21 @@ def write_json(
     write_atomically(path, json.dumps(document, indent=2) + "\n", mode, durable=durable)
 
 
+def give_to_owner_of(folder: Path, descriptor: int) -> None:
+    """Let a file that root opened in another user's folder belong to that user."""
+    if os.geteuid() == 0:
+        status = folder.stat()
+        os.fchown(descriptor, status.st_uid, status.st_gid)
+
+
 def fsync_directory(path: Path) -> None:
     """Make renames in this directory durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fsync(path, os.O_DIRECTORY)
+
+
+def fsync(path: Path, flags: int = 0) -> None:
+    """Wait until a file's content, or a directory's entries, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
     try:
         os.fsync(descriptor)
     finally:

@@ -8,6 +8,7 @@ import ctypes
 import os
 import pwd
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +50,17 @@ def detect() -> Identities:
         f"{' and '.join(IMAGE_USERS)} nor {' and '.join(ROOT_HOST_USERS)} exist.",
         "Run as a normal user instead.",
     )
+
+
+def may_ask_for_backups() -> frozenset[int]:
+    """The users, by number, who may ask the steward for work on backups: root, it, the API."""
+    me = os.geteuid()
+    trusted = {0, me}
+    for database, api in (IMAGE_USERS, ROOT_HOST_USERS):
+        with suppress(KeyError):
+            if _by_name(database).uid == me:
+                trusted.add(_by_name(api).uid)
+    return frozenset(trusted)
 
 
 def become(identity: Identity, *needed: Path) -> None:

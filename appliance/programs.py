@@ -1,4 +1,4 @@
-"""What supervisord starts: `python -m appliance.programs postgres|steward|api`.
+"""What is started by supervisord and the steward: `python -m appliance.programs NAME …`.
 
 Each imports only what it needs: memory is counted in megabytes here.
 """
@@ -73,7 +73,7 @@ def _postgres(configured: Settings) -> None:
 def _steward(configured: Settings, phase: str = "start", *arguments: str) -> None:
     from appliance import steward
 
-    steward.run(configured, identities.detect().database, phase, *arguments)
+    steward.run(configured, identities.detect(), phase, *arguments)
 
 
 def _api(configured: Settings) -> None:
@@ -83,10 +83,24 @@ def _api(configured: Settings) -> None:
     program.run(configured, Storage(configured.storage_dir), api, supervised=True)
 
 
+def _backups(configured: Settings, descriptor: str, request: str) -> None:
+    import json
+    import socket
+
+    from appliance.backups import worker
+    from appliance.handoff.channel import Channel
+
+    # Nobody waits for what the schedule asks for.
+    caller = Channel(socket.socket(fileno=int(descriptor))) if descriptor != "-" else None
+    storage, users = Storage(configured.storage_dir), identities.detect()
+    worker.run(configured, storage, users, caller, json.loads(request))
+
+
 _PROGRAMS: dict[str, Callable[..., None]] = {
     "postgres": _postgres,
     "steward": _steward,
     "api": _api,
+    "backups": _backups,
 }
 
 if __name__ == "__main__":

@@ -5,19 +5,24 @@ replaces itself by a fresh interpreter, and afterwards by one that has loaded no
 """
 
 import json
+import os
+import select
 import socket
 import sys
 import time
 from pathlib import Path
 from typing import NoReturn
 
-from appliance import process
+from appliance import identities, process
+from appliance.backups.schedule import BACKUP, DRILL, Schedule, interval
 from appliance.errors import ApplianceError
 from appliance.handoff import channel
 from appliance.handoff.channel import Channel, Message
-from appliance.identities import Identity, become
+from appliance.identities import Identities, become
 from appliance.log import write_line
+from appliance.postgres import hook_window, ownership
 from appliance.postgres.instances import Folder
+from appliance.postgres.window_watch import WindowWatch
 from appliance.settings import Settings
 from appliance.storage import Storage
 
@@ -25,16 +30,21 @@ PROGRAM = "steward"
 
 _KEEP_HOUSE_EVERY_S = 3600.0
 _LEAVE_THE_PROCESSOR_S = 0.5
+_REAP_EVERY_S = 2.0
+# Where the schedule cannot be written down, on a full disk say, it stays due.
+_DUE_AGAIN_S = 10.0
+# A container that becomes the owner takes over the schedule so soon.
+_LOOK_AT_OWNER_EVERY_S = 60.0
 _UP = b"GET /up HTTP/1.0\r\nHost: localhost\r\nUser-Agent: steward\r\n\r\n"
 
 
-def run(settings: Settings, identity: Identity, phase: str, *arguments: str) -> NoReturn:
+def run(settings: Settings, users: Identities, phase: str, *arguments: str) -> NoReturn:
     """Run one phase; each becomes the next one.
 
     After `start` the first argument is the descriptor of the socket where others reach us.
     """
     if phase == "start":
-        _start(settings, identity)
+        _start(settings, users)
     steward = _Steward(settings, socket.socket(fileno=int(arguments[0])))
     if phase == "idle":
         steward.idle()
@@ -47,7 +57,7 @@ def run(settings: Settings, identity: Identity, phase: str, *arguments: str) -> 
     raise ValueError(phase)
 
 
-def _start(settings: Settings, identity: Identity) -> NoReturn:
+def _start(settings: Settings, users: Identities) -> NoReturn:
     """Migrate, get the database if another container has it, say so, then idle.
 
     Raises what the migration raises. With SKIP_SCHEMA_CHECK=true it goes on nevertheless:
@@ -56,10 +66,11 @@ def _start(settings: Settings, identity: Identity) -> NoReturn:
     needed = [Path(sys.prefix), Path(sys.base_prefix), Path(__file__)]
     if settings.client_migrations_dir is not None:
         needed.append(settings.client_migrations_dir)
-    become(identity, *needed)
-    process.end_with_parent()
     folder = Folder(Storage(settings.storage_dir), settings.appliance_instance or "")
-    steward = _Steward(settings, channel.listen(folder.socket))
+    listener = channel.listen(folder.socket, users)
+    become(users.database, *needed)
+    process.end_with_parent()
+    steward = _Steward(settings, listener)
     steward.migrate()
     steward.settle()
     _announce(settings.port)
@@ -72,6 +83,7 @@ class _Steward:
         self._storage = Storage(settings.storage_dir)
         self._instance = settings.appliance_instance or ""
         self._listener = listener
+        self._due_at = -_DUE_AGAIN_S
 
     def migrate(self) -> None:
         from appliance import upkeep
@@ -96,20 +108,65 @@ class _Steward:
         folder.note_settled()
 
     def idle(self) -> NoReturn:
-        """Listen; after an hour, keep house."""
+        """Listen and look out; after an hour, keep house."""
         over = time.monotonic() + _KEEP_HOUSE_EVERY_S
-        while (remaining := over - time.monotonic()) > 0:
-            accepted = channel.accept(self._listener, remaining)
-            if accepted is None:
-                continue
-            caller, message = accepted
-            if message["type"] == "claim":
+        watch = WindowWatch(self._storage)
+        while (remaining := over - time.monotonic()) > 0 or hook_window.is_open(self._storage):
+            self._wait(watch, remaining)
+            accepted = channel.accept(self._listener, 0)
+            if accepted is not None:
+                self._hear(*accepted)
+        self.become("prune")
+
+    def _hear(self, caller: Channel, message: Message) -> None:
+        with caller:
+            if caller.peer() not in identities.may_ask_for_backups():
+                return
+            if message["type"] == "backup":
+                if _is_in_time(message):
+                    caller.reply("started")
+                    self._work(str(caller.fileno()), message, [caller.fileno()])
+            elif caller.peer() not in (0, os.geteuid()):
+                return
+            elif message["type"] == "claim":
                 process.keep_open(caller.fileno())
                 self.become("give", str(caller.fileno()), json.dumps(message))
-            caller.close()
-            if message["type"] == "taken":
+            elif message["type"] == "taken":
+                caller.close()
                 self.become("record", json.dumps(message))
-        self.become("prune")
+
+    def _wait(self, watch: WindowWatch, remaining: float) -> None:
+        """Wait for somebody to speak, for the platform's copy, or for what is due."""
+        busy = process.reap()
+        limits = [remaining if (left := watch.seconds_left()) is None else left]
+        if busy:
+            limits.append(_REAP_EVERY_S)
+        elif (due := self._seconds_until_due()) is not None:
+            limits.append(due or _DUE_AGAIN_S)
+            if due == 0 and time.monotonic() - self._due_at >= _DUE_AGAIN_S:
+                self._due_at = time.monotonic()
+                self._work("-", {"action": "schedule", "actor": "schedule"}, [])
+        listened = [self._listener.fileno(), *watch.descriptors]
+        select.select(listened, [], [], max(0.0, min(limits)))
+        if watch.look():
+            write_line(PROGRAM, "the platform has copied the dump of its hook")
+
+    def _seconds_until_due(self) -> float | None:
+        """Until the schedule has something to do; None if it never has, or not here."""
+        jobs = {BACKUP: self._settings.backup_schedule, DRILL: self._settings.backup_drill}
+        wanted = {name: interval(hours) for name, hours in jobs.items() if hours is not None}
+        if not wanted:
+            return None
+        owner = ownership.read_owner(self._storage)
+        if owner is None or owner.instance != self._instance:
+            return _LOOK_AT_OWNER_EVERY_S
+        schedule = Schedule(self._storage)
+        due = min(schedule.seconds_until(name, every) for name, every in wanted.items())
+        return float(min(due, _LOOK_AT_OWNER_EVERY_S))
+
+    def _work(self, descriptor: str, request: Message, keep: list[int]) -> None:
+        words = ["-P", "-m", "appliance.programs", "backups", descriptor, json.dumps(request)]
+        process.spawn(Path(sys.executable), words, keep)
 
     def give(self, claimant: Channel, claim: Message) -> NoReturn:
         """Hand the database to another container."""
@@ -142,6 +199,12 @@ class _Steward:
         process.keep_open(self._listener.fileno())
         words = ["-P", "-m", "appliance.programs", PROGRAM, phase, str(self._listener.fileno())]
         process.become(Path(sys.executable), [*words, *arguments])
+
+
+def _is_in_time(message: Message) -> bool:
+    # By the machine's clock, which all containers share.
+    not_after = message.get("not_after")
+    return isinstance(not_after, float) and time.monotonic() <= not_after
 
 
 def _announce(port: int) -> None:

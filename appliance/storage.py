@@ -61,9 +61,82 @@ class Storage:
         return self.run / ".s.PGSQL.5432"
 
     @property
+    def pgdata_replaced(self) -> Path:
+        """The cluster that a restore has replaced, until it is removed: a name of ours only."""
+        return self.root / "pgdata.replaced"
+
+    @property
     def backups(self) -> Path:
-        """Where the backup hooks write."""
+        """Where backups are kept, unless BACKUP_DIR says otherwise."""
         return self.root / "backups"
+
+    @property
+    def hook_backup(self) -> Path:
+        """What the pre-backup hook made for the platform to copy; its name comes before others."""
+        return self.backups / ".hook"
+
+    @property
+    def hook_window(self) -> Path:
+        """There from the success of a pre-backup hook until the platform has made its copy.
+
+        A copy of the storage comes to it after the cluster, and to `hook_backup` before it.
+        """
+        return self.run / "hook-window.json"
+
+    @property
+    def hook_generation_first(self) -> Path:
+        """How many pre-backup hooks have begun; a copy comes to it before all else of ours."""
+        return self.backups / ".generation"
+
+    @property
+    def hook_generation_last(self) -> Path:
+        """The same; a copy comes to it after the cluster."""
+        return self.run / "hook-generation"
+
+    @property
+    def restoring(self) -> Path:
+        """There while a restore is under way, or was broken off: the cluster is no good then."""
+        return self.run / "restoring.json"
+
+    @property
+    def backup_lock(self) -> Path:
+        """Locked while a backup is made, verified or restored: one at a time."""
+        return self.run / "backup.lock"
+
+    @property
+    def backup_work(self) -> Path:
+        """What holds that lock, for people."""
+        return self.run / "backup-work.json"
+
+    @property
+    def hook_lock(self) -> Path:
+        """Locked while a pre-backup hook runs."""
+        return self.run / "hook.lock"
+
+    @property
+    def hook_failure(self) -> Path:
+        """There if a pre-backup hook failed in a container that did not own the database."""
+        return self.run / "hook-failure.json"
+
+    @property
+    def backup_schedule(self) -> Path:
+        """When the next scheduled backup and the next drill are due."""
+        return self.run / "backup-schedule.json"
+
+    @property
+    def schedule_lock(self) -> Path:
+        """Locked while what is due is done: by one container."""
+        return self.run / "backup-schedule.lock"
+
+    @property
+    def backup_notes(self) -> Path:
+        """The last backup and the last proven restore, for everyone to read."""
+        return self.run / "backup-notes.json"
+
+    @property
+    def backup_audit(self) -> Path:
+        """Who did what with backups: one JSON document a line, only ever added to."""
+        return self.run / "backup-audit.jsonl"
 
     @property
     def secrets(self) -> Path:

@@ -1,4 +1,4 @@
-"""`python -m bench`: boots and memory, throughput, redeploys; tables and one JSON document."""
+"""`python -m bench`: boots and memory, throughput, redeploys, backups; tables and a document."""
 
 import compileall
 import json
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import boots, image, knobs, report, statements, throughput
+from bench.backups import run as backups
+from bench.backups import table as backups_table
 from bench.bare import Bare
 from bench.books import seed
 from bench.figures import Figure
@@ -84,7 +86,17 @@ def _measure(chosen: Knobs, folder: Path) -> _Found:
         _say(f"redeploys, {chosen.redeploys} rounds")
         found.redeploys = redeploys.run(chosen, folder)
         found.details["redeploys"] = table.document(found.redeploys)
+    if chosen.wants("backups"):
+        _say(f"backups of {chosen.gigabytes:g} GB, {chosen.backups} rounds")
+        _measure_backups(chosen, folder, found)
     return found
+
+
+def _measure_backups(chosen: Knobs, folder: Path, found: _Found) -> None:
+    measured = backups.run(chosen, folder)
+    found.figures += backups_table.figures(measured)
+    found.notes += measured.notes
+    found.details["backups"] = backups_table.document(measured)
 
 
 def _measure_load(systems: dict[str, System], chosen: Knobs, folder: Path, found: _Found) -> None:

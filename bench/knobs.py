@@ -1,9 +1,11 @@
 """How much is measured: BENCH_* in the environment, with defaults for a run of some minutes."""
 
 import os
+import re
 import tempfile
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,8 @@ class Knobs:
     warmup: int = 400
     redeploys: int = 5
     wal: int = 500
+    backups: int = 3
+    gigabytes: float = 1.0
     image: str = "appliance:latest"
     dir: Path = Path(tempfile.gettempdir())
     results: Path = Path(__file__).parent / "results"
@@ -24,12 +28,21 @@ class Knobs:
     quick: bool = False
 
     def wants(self, part: str) -> bool:
-        """Whether a part is measured: one of boots, load, redeploys, image."""
+        """Whether a part is measured: one of boots, load, redeploys, backups, image."""
         return self.only in ("", part)
 
 
-_PARTS = ("boots", "load", "redeploys", "image")
-_QUICK = {"boots": 1, "rounds": 1, "requests": 160, "warmup": 48, "redeploys": 1, "wal": 16}
+_PARTS = ("boots", "load", "redeploys", "backups", "image")
+_QUICK: dict[str, Any] = {
+    "boots": 1,
+    "rounds": 1,
+    "requests": 160,
+    "warmup": 48,
+    "redeploys": 1,
+    "wal": 16,
+    "backups": 1,
+    "gigabytes": 0.02,
+}
 
 
 def read() -> Knobs:
@@ -44,13 +57,21 @@ def read() -> Knobs:
     return replace(knobs, **given)
 
 
-def _parse(name: str, text: str) -> str | int | Path:
+def _parse(name: str, text: str) -> str | int | float | Path:
     if name == "only" and text not in _PARTS:
         raise SystemExit(f"BENCH_ONLY={text} must be one of {', '.join(_PARTS)}.")
     if name in ("image", "only"):
         return text
     if name in ("dir", "results"):
         return Path(text).absolute()
+    if name == "gigabytes":
+        return _size(text)
     if not text.isdigit() or int(text) < 1:
         raise SystemExit(f"BENCH_{name.upper()}={text} must be a whole number from 1.")
     return int(text)
+
+
+def _size(text: str) -> float:
+    if not re.fullmatch(r"\d+(\.\d+)?", text) or float(text) == 0:
+        raise SystemExit(f"BENCH_GIGABYTES={text} must be a number above 0.")
+    return float(text)

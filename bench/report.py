@@ -73,7 +73,7 @@ def document(figures: Sequence[Figure], knobs: Knobs, details: dict[str, Any]) -
     }
 
 
-_COUNTS = ("boots", "rounds", "requests", "clients", "warmup", "redeploys", "wal", "quick")
+_COUNTS = ("boots rounds requests clients warmup redeploys wal backups gigabytes quick").split()
 
 
 def write(folder: Path, content: dict[str, Any]) -> Path:

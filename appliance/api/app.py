@@ -6,13 +6,14 @@ import falcon
 
 from appliance import __version__
 from appliance.api import health
+from appliance.api.backups import routes as backups
 from appliance.books.routes import ROUTES
 from appliance.migrations.guard import SchemaGate
 from appliance.postgres.transact import Database
 from appliance.settings import Settings
 from appliance.storage import Storage
 from appliance.web import documents, problems, reader
-from appliance.web.operations import Resource
+from appliance.web.operations import Transactions
 from appliance.web.problems import ProblemError
 from appliance.web.request_log import RequestLog
 
@@ -29,17 +30,26 @@ def create_app(
     layers: list[Any] = [RequestLog(settings.trust_proxy_hops), _Gatekeeper(gate)]
     app: falcon.App[Any, Any] = falcon.App(middleware=layers)
     problems.install(app)
-    for path, resource in health.resources(settings, storage, database, gate).items():
+    resources: dict[str, object] = {
+        **health.resources(settings, storage, database, gate),
+        **{
+            route.path: Transactions(
+                route.path, route.operations, database, settings.max_body_bytes
+            )
+            for route in ROUTES
+        },
+        **backups.resources(settings, storage, database),
+    }
+    for path, resource in resources.items():
         app.add_route(path, resource)
-    for route in ROUTES:
-        app.add_route(route.path, Resource(route, database, settings.max_body_bytes))
     reader.install(app, document())
     return app
 
 
 def document() -> dict[str, Any]:
     """The OpenAPI document of everything above."""
-    paths = [*health.ENDPOINTS, *((route.path, route.operations) for route in ROUTES)]
+    books = [(route.path, route.operations) for route in ROUTES]
+    paths = [*health.ENDPOINTS, *books, *backups.ENDPOINTS]
     return documents.build("Appliance", __version__, DESCRIPTION, paths)
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from appliance.api import probes
 from appliance.api.probes import Finding, Probe
+from appliance.backups import notes
 from appliance.handoff import history
 from appliance.migrations.guard import SchemaGate, TrackState
 from appliance.postgres import instances
@@ -18,7 +19,7 @@ from appliance.postgres.ownership import read_owner
 from appliance.postgres.transact import Database
 from appliance.settings import Settings
 from appliance.storage import Storage
-from appliance.web.operations import Endpoint
+from appliance.web.endpoints import Endpoint
 from appliance.web.problems import ProblemError
 
 PATHS = frozenset({"/health", "/up", "/ready"})
@@ -38,7 +39,7 @@ class Up(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Every check; one that failed has `ok: false` and an `error`."""
+    """Every check; one that failed has `ok: false` and an `error`. `backup` never counts."""
 
     ok: bool
     checks: dict[str, dict[str, Any]]
@@ -83,7 +84,7 @@ ENDPOINTS = (
                 tag="health",
                 answer=Readiness,
                 public=True,
-                unready=Readiness,
+                also={503: Readiness},
             )
         ],
     ),
@@ -101,6 +102,7 @@ def resources(
         "ownership": Probe("probe-ownership", checks.ownership),
         "handoffs": Probe("probe-handoffs", checks.handoffs),
         "storage": Probe("probe-storage", checks.storage),
+        "backup": Probe("probe-backup", checks.backup),
     }
     up = Probe("probe-up", checks.up)
     return {"/health": _Health(), "/up": _Up(up), "/ready": _Ready(ready)}
@@ -164,6 +166,9 @@ class _Checks:
         writable = free > 0 and not os.statvfs(self._storage.root).f_flag & os.ST_RDONLY
         return {"ok": writable, "free_bytes": free, "writable": writable}
 
+    def backup(self) -> dict[str, Any]:
+        return notes.read(self._storage).to_json(datetime.now(UTC))
+
 
 class _Health:
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
@@ -197,9 +202,8 @@ class _Ready:
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
         found = probes.run(self._checks)
         checks = {name: _report(finding) for name, finding in found.items()}
-        ok = all(check["ok"] for check in checks.values())
-        # No backup yet is no reason to refuse traffic.
-        checks["backup"] = {"last_verified": None}
+        # Whatever is wrong with backups is no reason to refuse traffic.
+        ok = all(check["ok"] for name, check in checks.items() if name != "backup")
         durations = {name: finding.duration_ms for name, finding in found.items()}
         resp.status = 200 if ok else 503
         _send(resp, Readiness(ok=ok, checks=checks, durations_ms=durations))

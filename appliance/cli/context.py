@@ -1,13 +1,17 @@
 """What most commands need: the settings, the storage and a connection."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psycopg
 from psycopg import errors
 
+from appliance import identities
 from appliance import settings as environment
 from appliance.errors import ApplianceError, DatabaseError, SchemaError
+from appliance.identities import Identities
 from appliance.postgres import config
 from appliance.postgres.connect import Connection, connect, reason, unreachable
 from appliance.settings import Settings
@@ -22,16 +26,29 @@ def load() -> tuple[Settings, Storage]:
     return configured, Storage(configured.storage_dir)
 
 
-@contextmanager
-def connected(
-    storage: Storage, role: str, *, database: str = config.DATABASE
-) -> Iterator[Connection]:
-    """A connection as a role; whatever the database says against it is said in words."""
+def require_storage(storage: Storage) -> None:
+    """Raise DatabaseError if there is no storage."""
     if not storage.root.exists():
         raise DatabaseError(
             f"There is no storage at {storage.root}.",
             "Say where it is with STORAGE_DIR, or start the appliance first.",
         )
+
+
+def become_database_user(storage: Storage) -> Identities:
+    """Go on as the user that owns backups and the cluster; returns who is who on this machine."""
+    users = identities.detect()
+    needed = [Path(sys.prefix), Path(sys.base_prefix), Path(__file__), storage.root]
+    identities.become(users.database, *needed)
+    return users
+
+
+@contextmanager
+def connected(
+    storage: Storage, role: str, *, database: str = config.DATABASE
+) -> Iterator[Connection]:
+    """A connection as a role; whatever the database says against it is said in words."""
+    require_storage(storage)
     try:
         with connect(storage, role, database=database, program="appliance") as connection:
             yield connection

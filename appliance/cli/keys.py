@@ -17,11 +17,12 @@ def keys() -> None:
 
 @keys.command()
 @click.argument("name")
-def create(name: str) -> None:
+@click.option("--admin", is_flag=True, help="It may make, restore and remove backups, too.")
+def create(name: str, admin: bool) -> None:
     """Make a key called NAME and print it once, alone on the last line."""
     _, storage = context.load()
     with context.connected(storage, config.OWNER_ROLE) as connection:
-        key = store.create(connection, name)
+        key = store.create(connection, name, admin=admin)
     click.echo("Keep this key; it is not shown again.", err=True)
     click.echo(key)
 
@@ -29,7 +30,7 @@ def create(name: str) -> None:
 @keys.command(name="list")
 @click.option("--json", "as_json", is_flag=True, help="Print it for programs.")
 def list_(as_json: bool) -> None:
-    """List the keys: public part, when it was made, whether it is live, name."""
+    """List the keys: public part, when it was made, whether it is live, its right, name."""
     _, storage = context.load()
     with context.connected(storage, config.OWNER_ROLE) as connection:
         found = store.list_keys(connection)
@@ -38,7 +39,9 @@ def list_(as_json: bool) -> None:
         return
     for key in found:
         state = f"revoked {key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else "live"
-        click.echo(f"{key.public_id}  {key.created_at:%Y-%m-%d %H:%M}  {state:24}  {key.name}")
+        right = "admin" if key.admin else ""
+        made = f"{key.created_at:%Y-%m-%d %H:%M}"
+        click.echo(f"{key.public_id}  {made}  {state:24}  {right:5}  {key.name}")
     if not found:
         click.echo("There are no keys. Make one: appliance keys create NAME")
 

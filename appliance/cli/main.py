@@ -22,6 +22,8 @@ _COMMANDS = {
     "gen-secret": "env",
     "psql": "psql",
     "keys": "keys",
+    "backup": "backup",
+    "hook": "hook",
 }
 
 _EPILOG = """
@@ -66,6 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
         error.show()
         return ExitCode.USAGE
     except click.Abort:
+        click.echo("appliance: broken off.", err=True)
         return ExitCode.FAILURE
     except ApplianceError as error:
         click.echo(f"appliance: {error.message}", err=True)

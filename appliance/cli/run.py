@@ -17,7 +17,7 @@ from appliance.storage import Storage
 def up() -> int:
     """Run Postgres and the API, until SIGTERM or Ctrl-C."""
     from appliance import generated_secrets, supervision
-    from appliance.postgres import instances, ownership
+    from appliance.postgres import hook_window, instances, ownership
     from appliance.process import keep_log_descriptor
 
     settings = _load()
@@ -27,6 +27,7 @@ def up() -> int:
     if not settings.allow_broken_flock:
         ownership.check_locks_exclude(storage)
     settings = generated_secrets.complete(settings, storage)
+    _warn_of_missing_copies(settings, storage)
     instance = secrets.token_hex(6)
     instances.register(storage, instance, users.database)
     if supervision.in_image() and instances.has_lived_before():
@@ -35,7 +36,9 @@ def up() -> int:
     environment.export(replace(settings, appliance_instance=instance))
     environment.set_variable("APPLIANCE_PYTHON", sys.executable)
     keep_log_descriptor()
-    return supervision.run()
+    exit_code = supervision.run()
+    hook_window.close_if_stopped(storage)
+    return exit_code
 
 
 @click.command()
@@ -77,6 +80,16 @@ def migrate(adopt: tuple[str, ...]) -> None:
         if count
         else "Nothing to do: the schema is in sync."
     )
+
+
+def _warn_of_missing_copies(settings: Settings, storage: Storage) -> None:
+    elsewhere = settings.backup_dir is not None and storage.root not in settings.backup_dir.parents
+    if not (elsewhere or settings.backup_destinations or settings.backup_acknowledged):
+        write_line(
+            "settings",
+            "warning: no backup is kept outside this storage. Name a place with "
+            "BACKUP_DESTINATIONS, or say BACKUP_ACKNOWLEDGED=true if somebody else copies it.",
+        )
 
 
 def _load() -> Settings:

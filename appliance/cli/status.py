@@ -1,14 +1,17 @@
 """What is going on: who owns the database, is the schema in sync, how big is it."""
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 import click
 import psycopg
 
 from appliance import __version__
+from appliance.backups import notes
 from appliance.cli import context
 from appliance.cli.main import print_json
+from appliance.cli.progress import size
 from appliance.errors import ExitCode
 from appliance.handoff import history
 from appliance.migrations import guard
@@ -48,6 +51,7 @@ def collect(settings: Settings, storage: Storage) -> dict[str, Any]:
             if owner is None or instance.instance != owner.instance
         ],
         "database": _database(settings, storage),
+        "backup": notes.read(storage).to_json(datetime.now(UTC)),
     }
 
 
@@ -108,6 +112,7 @@ def _print(report: dict[str, Any]) -> None:
     if report["database"]["ok"]:
         lines.append(("migrations", _migrations_line(report["database"]["migrations"])))
         lines += [("moved", _handoff_line(one)) for one in report["database"]["handoffs"]]
+    lines += [("backup", text) for text in _backup_lines(report["backup"])]
     for name, text in lines:
         click.echo(f"{name:11} {text}")
 
@@ -164,3 +169,38 @@ def _migrations_line(migrations: dict[str, Any]) -> str:
         ", ".join(f"{track['name']} {track['applied']:04d}" for track in tracks)
         + f", {'pending: ' + ', '.join(pending) if pending else 'nothing pending'}"
     )
+
+
+def _backup_lines(backup: dict[str, Any]) -> list[str]:
+    last, failure, proof = backup["last_backup"], backup["last_failure"], backup["last_proof"]
+    lines = [f"{_last_backup(last)}; {_last_proven(backup['last_verified'])}"]
+    if failure and (not last or _moment(failure) > _moment(last)):
+        lines.append(f"the last attempt failed {_age(failure)}: {failure['message']}")
+    if proof and not proof["ok"]:
+        lines.append(f"{proof['name']} does not restore, seen {_age(proof)}: {proof['message']}")
+    return lines
+
+
+def _last_backup(last: dict[str, Any] | None) -> str:
+    if last is None:
+        return "none yet"
+    return (
+        f"{last['name']}, {_age(last)}, {size(last['size'])}, in {', '.join(last['destinations'])}"
+    )
+
+
+def _last_proven(proven: dict[str, Any] | None) -> str:
+    return f"proven to restore: {proven['name']}, {_age(proven)}" if proven else "none was proven"
+
+
+def _moment(entry: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(entry["at"])
+
+
+def _age(entry: dict[str, Any]) -> str:
+    seconds = entry["age_s"]
+    units = ((172_800, 86_400, "days"), (7200, 3600, "hours"), (120, 60, "minutes"))
+    for least, unit, word in units:
+        if seconds >= least:
+            return f"{seconds // unit} {word} ago"
+    return f"{seconds} seconds ago"

@@ -7,11 +7,14 @@ import json
 import os
 import select
 import socket
+import struct
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from appliance.identities import Identities
 
 PROTOCOL = 1
 CONNECT_LIMIT_S = 2.0
@@ -26,11 +29,17 @@ class ChannelClosed(Exception):  # noqa: N818 - it says a state of the other sid
 
 
 class Channel:
-    """One conversation. `close` it, or use it in a `with` statement."""
+    """One conversation. `close` it, or use it in a `with` statement.
 
-    def __init__(self, connection: socket.socket) -> None:
+    No message may be longer than `longest_bytes`.
+    """
+
+    def __init__(
+        self, connection: socket.socket, longest_bytes: int = _LONGEST_MESSAGE_BYTES
+    ) -> None:
         self._connection = connection
         self._received = b""
+        self._longest_bytes = longest_bytes
 
     def __enter__(self) -> "Channel":
         return self
@@ -54,6 +63,11 @@ class Channel:
         except OSError as error:
             raise ChannelClosed(str(error)) from error
 
+    def reply(self, kind: str, **facts: Any) -> None:
+        """Say something to somebody who may be gone, which does not matter then."""
+        with suppress(ChannelClosed):
+            self.send(kind, **facts)
+
     def receive(self, timeout_s: float) -> Message:
         """Wait for the next message.
 
@@ -61,11 +75,16 @@ class Channel:
         """
         deadline = time.monotonic() + timeout_s
         while b"\n" not in self._received:
-            if len(self._received) > _LONGEST_MESSAGE_BYTES:
+            if len(self._received) > self._longest_bytes:
                 raise ChannelClosed("a message without an end")
             self._received += self._read(deadline)
         line, _, self._received = self._received.partition(b"\n")
         return _parse(line)
+
+    def peer(self) -> int:
+        """The user at the other end, by number; the kernel vouches for it (unix(7))."""
+        credentials = self._connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        return int(struct.unpack("3i", credentials)[1])
 
     def is_open(self) -> bool:
         """Whether the other side is still there."""
@@ -89,17 +108,28 @@ class Channel:
         return read
 
 
-def listen(path: Path) -> socket.socket:
-    """Listen at `path`, where nobody else does; what an earlier process left there is replaced."""
+def listen(path: Path, users: Identities | None = None) -> socket.socket:
+    """Listen at `path`, where nobody else does; what an earlier process left there is replaced.
+
+    Only our own user may connect. Root gives it to the database's user instead, and lets the
+    API's group connect too; `Channel.peer` says who does.
+    """
     path.unlink(missing_ok=True)
+    shared = users is not None and os.geteuid() == 0
     listener = socket.socket(socket.AF_UNIX)
-    _at(path, listener.bind)
-    path.chmod(0o600)
+    # From the first moment on, and never by its name: the folder belongs to another user.
+    previous = os.umask(0o117 if shared else 0o177)
+    try:
+        _at(path, listener.bind)
+    finally:
+        os.umask(previous)
+    if users is not None and shared:
+        os.chown(path, users.database.uid, users.api.gid, follow_symlinks=False)
     listener.listen(16)
     return listener
 
 
-def connect(path: Path) -> Channel:
+def connect(path: Path, longest_bytes: int = _LONGEST_MESSAGE_BYTES) -> Channel:
     """Speak to whoever listens at `path`; raises OSError if nobody does."""
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(CONNECT_LIMIT_S)
@@ -108,13 +138,13 @@ def connect(path: Path) -> Channel:
     except OSError:
         connection.close()
         raise
-    return Channel(connection)
+    return Channel(connection, longest_bytes)
 
 
 def tell(path: Path, kind: str, **facts: Any) -> None:
     """Say one thing to whoever listens at `path`, if somebody does."""
-    with suppress(OSError, ChannelClosed), connect(path) as channel:
-        channel.send(kind, **facts)
+    with suppress(OSError), connect(path) as channel:
+        channel.reply(kind, **facts)
 
 
 def accept(listener: socket.socket, timeout_s: float) -> tuple[Channel, Message] | None:

@@ -6,11 +6,11 @@ container serves as a standby, through the owner's Postgres.
 
 import socket
 import time
-from dataclasses import dataclass, field
 
 from appliance import __version__
 from appliance.handoff import channel
 from appliance.handoff.channel import Channel, ChannelClosed, Message
+from appliance.handoff.phases import milliseconds
 from appliance.log import write_line
 from appliance.postgres import cluster, ownership
 from appliance.postgres.instances import Folder
@@ -28,19 +28,6 @@ TAKE_LIMIT_S = 20.0
 
 _LOOK_EVERY_S = 0.01
 _ASK_AGAIN_EVERY_S = 0.25
-
-
-@dataclass
-class Handover:
-    """What the owner and our Postgres program said of a handoff that is under way.
-
-    `phases_ms` are the owner's; `stopping_at` is when it told its Postgres to stop, in seconds of
-    the machine's monotonic clock.
-    """
-
-    owner: Owner
-    phases_ms: dict[str, float] = field(default_factory=dict)
-    stopping_at: float = 0.0
 
 
 class _Refused(Exception):  # noqa: N818
@@ -82,6 +69,7 @@ def _another_owner(storage: Storage, folder: Folder, deadline: float) -> Owner |
         if owner is not None and folder.waits_since():
             return owner
         time.sleep(_LOOK_EVERY_S)
+    write_line(PROGRAM, f"staying a standby: the database could not be had within {LIMIT_S:g} s")
     return None
 
 
@@ -90,12 +78,9 @@ def _receive_from(
 ) -> Message:
     cluster.check_room(storage)
     folder.note_claim()
-    handover = Handover(owner)
     with _reach(owner, storage) as owners_steward:
-        started = time.monotonic()
-        _converse(owners_steward, handover, folder, deadline)
-    handover.phases_ms["claim"] = _milliseconds(started, handover.stopping_at)
-    return _await_taking(listener) | {"phases_ms": handover.phases_ms}
+        phases_ms = _converse(owners_steward, owner, folder, deadline)
+    return _await_taking(listener) | {"phases_ms": phases_ms}
 
 
 def _reach(owner: Owner, storage: Storage) -> Channel:
@@ -114,7 +99,11 @@ def _reach(owner: Owner, storage: Storage) -> Channel:
         time.sleep(_ASK_AGAIN_EVERY_S)
 
 
-def _converse(owners_steward: Channel, handover: Handover, folder: Folder, deadline: float) -> None:
+def _converse(
+    owners_steward: Channel, owner: Owner, folder: Folder, deadline: float
+) -> dict[str, float]:
+    """Have the owner stop its Postgres; returns what it took until then, in milliseconds."""
+    started = time.monotonic()
     try:
         owners_steward.send(
             "claim",
@@ -124,13 +113,14 @@ def _converse(owners_steward: Channel, handover: Handover, folder: Folder, deadl
             version=__version__,
         )
         _expect("accepted", owners_steward, ANSWER_LIMIT_S)
-        write_line(PROGRAM, f"claimed the database from container {handover.owner.hostname}")
+        write_line(PROGRAM, f"claimed the database from container {owner.hostname}")
         ready = _expect("ready", owners_steward, deadline - time.monotonic())
-        handover.phases_ms |= ready["phases_ms"]
+        phases_ms = dict(ready["phases_ms"])
         if not folder.waits_since():
             raise _Refused("the Postgres program of this container does not wait for it")
         owners_steward.send("go")
-        handover.stopping_at = float(_expect("stopping", owners_steward, ANSWER_LIMIT_S)["at"])
+        stopping_at = float(_expect("stopping", owners_steward, ANSWER_LIMIT_S)["at"])
+        return phases_ms | {"claim": milliseconds(started, stopping_at)}
     except ChannelClosed as error:
         raise _Later from error
     except (KeyError, TypeError, ValueError) as error:
@@ -161,18 +151,6 @@ def _await_taking(listener: socket.socket) -> Message:
         with accepted[0] as caller:
             if accepted[1]["type"] == "taken":
                 return accepted[1]
-            decline(caller)
+            caller.reply("busy")
     # Whoever has it now keeps it: nobody claims twice.
     raise _Refused(f"its own Postgres did not take it within {TAKE_LIMIT_S:g} s")
-
-
-def decline(caller: Channel) -> None:
-    """Tell somebody who claims that this is not the moment."""
-    try:
-        caller.send("busy")
-    except ChannelClosed:
-        return
-
-
-def _milliseconds(since: float, until: float) -> float:
-    return round((until - since) * 1000, 1)

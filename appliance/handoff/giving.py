@@ -1,14 +1,13 @@
 """The owner's side: make the stop short, make sure that somebody waits for it, stop."""
 
 import time
-from contextlib import suppress
-from dataclasses import dataclass, field
 
 import psycopg
 
 from appliance.handoff import channel, heir
 from appliance.handoff.channel import Channel, ChannelClosed, Message
 from appliance.handoff.heir import Heir
+from appliance.handoff.phases import Stopwatch
 from appliance.log import write_line
 from appliance.postgres import cluster, config, ownership, postmaster
 from appliance.postgres.connect import Connection, connect, reason
@@ -41,19 +40,6 @@ class _NotNow(Exception):  # noqa: N818
     """The database is not here at this moment."""
 
 
-@dataclass
-class _Stopwatch:
-    """Milliseconds by phase."""
-
-    phases_ms: dict[str, float] = field(default_factory=dict)
-    _since: float = field(default_factory=time.monotonic)
-
-    def lap(self, phase: str) -> None:
-        now = time.monotonic()
-        self.phases_ms[phase] = round((now - self._since) * 1000, 1)
-        self._since = now
-
-
 def give(storage: Storage, instance: str, claimant: Channel, claim: Message) -> None:
     """Hand the database to a claimant, or tell it why not; then the owner stays the owner."""
     who = f"container {claim.get('hostname')} (version {claim.get('version')})"
@@ -64,18 +50,17 @@ def give(storage: Storage, instance: str, claimant: Channel, claim: Message) -> 
         phases_ms = _make_stop_short(storage)
         claimant.send("ready", phases_ms=phases_ms)
         _await_go(claimant)
+        stopping_at = _announce_heir(storage, str(claim["instance"]))
     except _NotNow:
         # It has just moved, or Postgres is being started again: the claimant looks once more.
-        _reply(claimant, "busy")
+        claimant.reply("busy")
     except _Refusal as refusal:
         write_line(PROGRAM, f"{who} does not get the database: {refusal}")
-        _reply(claimant, "refused", reason=str(refusal))
+        claimant.reply("refused", reason=str(refusal))
     except ChannelClosed:
         write_line(PROGRAM, f"{who} is gone; this container keeps the database")
     else:
         write_line(PROGRAM, f"handing the database to {who}")
-        stopping_at = time.monotonic()
-        heir.announce(storage, Heir(str(claim["instance"]), stopping_at))
         _stop(ours, claimant, stopping_at)
 
 
@@ -94,7 +79,7 @@ def _check(storage: Storage, instance: str, claim: Message) -> Postmaster:
 
 
 def _make_stop_short(storage: Storage) -> dict[str, float]:
-    watch = _Stopwatch()
+    watch = Stopwatch()
     try:
         with connect(
             storage,
@@ -140,6 +125,15 @@ def _await_go(claimant: Channel) -> None:
         raise ChannelClosed("it has given up")
 
 
+def _announce_heir(storage: Storage, instance: str) -> float:
+    stopping_at = time.monotonic()
+    try:
+        heir.announce(storage, Heir(instance, stopping_at))
+    except OSError as error:
+        raise _Refusal(f"{storage.heir} cannot be written: {error.strerror}") from error
+    return stopping_at
+
+
 def _stop(ours: Postmaster, claimant: Channel, stopping_at: float) -> None:
     ours.shut_down()
     try:
@@ -149,8 +143,3 @@ def _stop(ours: Postmaster, claimant: Channel, stopping_at: float) -> None:
     if not ours.has_ended(STOP_LIMIT_S):
         write_line(PROGRAM, f"Postgres did not stop within {STOP_LIMIT_S:g} s; aborting it")
         ours.abort()
-
-
-def _reply(claimant: Channel, kind: str, **facts: str) -> None:
-    with suppress(ChannelClosed):
-        claimant.send(kind, **facts)

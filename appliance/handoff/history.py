@@ -9,6 +9,7 @@ from psycopg.types.json import Jsonb
 
 from appliance import __version__
 from appliance.handoff.channel import Message
+from appliance.handoff.phases import milliseconds
 from appliance.postgres.connect import Connection
 from appliance.postgres.waits import Hold
 
@@ -122,11 +123,11 @@ def _phases(taking: Message, serving_at: float) -> dict[str, float]:
     taken_at, prepared_at = float(taking["at"]), float(taking["prepared"])
     stopping_at = float(taking.get("stopping_at") or 0)
     if stopping_at:
-        phases["stop"] = _milliseconds(stopping_at, taken_at)
-    phases["prepare"] = _milliseconds(taken_at, prepared_at)
+        phases["stop"] = milliseconds(stopping_at, taken_at)
+    phases["prepare"] = milliseconds(taken_at, prepared_at)
     if serving_at:
-        phases["start"] = _milliseconds(prepared_at, serving_at)
-        phases["away"] = _milliseconds(stopping_at or taken_at, serving_at)
+        phases["start"] = milliseconds(prepared_at, serving_at)
+        phases["away"] = milliseconds(stopping_at or taken_at, serving_at)
     return phases
 
 
@@ -140,7 +141,3 @@ def _words(kind: str, phases: dict[str, float], previous: str | None) -> str:
     parts = ", ".join(f"{name} {phases[name]:.0f}" for name in named if name in phases)
     away = f"away for {phases['away']:.0f} ms; " if "away" in phases else ""
     return f"{what}: {away}{parts} ms"
-
-
-def _milliseconds(since: float, until: float) -> float:
-    return round((until - since) * 1000, 1)

@@ -44,7 +44,6 @@ class Taking:
             at=self.at,
             stopping_at=self.stopping_at,
             prepared=time.monotonic(),
-            waited=self.waited,
             was_heir=self.was_heir,
             previous=vars(previous) if previous else None,
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 from appliance.errors import ApplianceError, StorageError
 from appliance.files import rename_durably, write_atomically
 from appliance.identities import Identities, Identity, become
-from appliance.postgres import binaries, config
+from appliance.postgres import binaries, config, hook_window
 from appliance.process import run
 from appliance.resources import MEBIBYTE, Resources
 from appliance.storage import Storage, mebibytes
@@ -29,7 +29,9 @@ def prepare(
 
     Raises StorageError, with the data untouched, if what is there must not be started.
     """
-    shutil.rmtree(storage.pgdata_new, ignore_errors=True)
+    _check_restored(storage)
+    for leftover in (storage.pgdata_new, storage.pgdata_replaced):
+        shutil.rmtree(leftover, ignore_errors=True)
     created = not _holds_something(storage.pgdata)
     if created:
         create(storage, identities, resources, lock_descriptor)
@@ -42,36 +44,48 @@ def prepare(
 def create(
     storage: Storage, identities: Identities, resources: Resources, lock_descriptor: int
 ) -> None:
-    """Initialise a cluster beside its place, then rename it there.
-
-    initdb and its children inherit the lock: if we are killed, they still keep others out.
-    Byte order collation: no upgrade of the C library can ever invalidate an index.
-    """
-    _check_free(storage, FREE_BYTES_TO_CREATE, "to make the database")
-    user, fresh = identities.database, storage.pgdata_new
-    fresh.mkdir(mode=0o700)
-    _give_to(fresh, user)
-    options = (
-        f"--username={config.SUPERUSER} --auth=peer --data-checksums --encoding=UTF8 "
-        "--locale=C.UTF-8 --lc-collate=C --no-instructions --set=dynamic_shared_memory_type=mmap"
-    )
-    initdb = binaries.program("initdb")
+    """Initialise a cluster beside its place, then rename it there."""
+    check_free(storage, FREE_BYTES_TO_CREATE, "to make the database")
     try:
-        run(
-            [initdb, f"--pgdata={fresh}", *options.split()],
-            prepare=lambda: become(user, fresh, initdb),
-            inherit=(lock_descriptor,),
-        )
-        write_configuration(fresh, storage, identities, resources)
+        initialise(storage.pgdata_new, storage, identities, resources, lock_descriptor)
     except (ApplianceError, OSError) as error:
-        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(storage.pgdata_new, ignore_errors=True)
         raise StorageError(
             f"The database could not be made in {storage.root}: {error}",
             "Nothing was kept of it; look at the disk and its permissions.",
         ) from error
     if storage.pgdata.exists():
         storage.pgdata.rmdir()
-    rename_durably(fresh, storage.pgdata)
+    rename_durably(storage.pgdata_new, storage.pgdata)
+
+
+def initialise(
+    fresh: Path,
+    storage: Storage,
+    identities: Identities,
+    resources: Resources,
+    lock_descriptor: int | None,
+    *options: str,
+) -> None:
+    """Make an empty cluster in a folder that is not there yet; `options` are more for initdb.
+
+    initdb and its children inherit the lock: if we are killed, they still keep others out.
+    Byte order collation: no upgrade of the C library can ever invalidate an index.
+    """
+    user = identities.database
+    fresh.mkdir(mode=0o700)
+    _give_to(fresh, user)
+    fixed = (
+        f"--username={config.SUPERUSER} --auth=peer --data-checksums --encoding=UTF8 "
+        "--locale=C.UTF-8 --lc-collate=C --no-instructions --set=dynamic_shared_memory_type=mmap"
+    )
+    initdb = binaries.program("initdb")
+    run(
+        [initdb, f"--pgdata={fresh}", *fixed.split(), *options],
+        prepare=lambda: become(user, fresh, initdb),
+        inherit=() if lock_descriptor is None else (lock_descriptor,),
+    )
+    write_configuration(fresh, storage, identities, resources)
 
 
 def check(storage: Storage, user: Identity) -> None:
@@ -84,7 +98,18 @@ def check(storage: Storage, user: Identity) -> None:
 
 def check_room(storage: Storage) -> None:
     """Raise StorageError if the disk is too full for Postgres to start."""
-    _check_free(storage, FREE_BYTES_TO_START, "to start the database")
+    check_free(storage, FREE_BYTES_TO_START, "to start the database")
+
+
+def check_free(storage: Storage, needed: int, purpose: str) -> None:
+    """Raise StorageError unless so many bytes are free; `purpose` completes "are needed"."""
+    free = storage.free_bytes()
+    if free < needed:
+        raise StorageError(
+            f"The disk of {storage.root} is full: {mebibytes(free)} are free, "
+            f"{mebibytes(needed)} are needed {purpose}. Nothing was changed.",
+            "Make room and start again.",
+        )
 
 
 def remove_stale_files(storage: Storage) -> None:
@@ -111,7 +136,15 @@ def write_configuration(
         path = pgdata / name
         if not path.exists() or path.read_text(encoding="utf-8") != content:
             write_atomically(path, content, mode=0o600)
-            _give_to(path, identities.database)
+
+
+def _check_restored(storage: Storage) -> None:
+    if storage.restoring.exists():
+        raise StorageError(
+            f"A restore into {storage.root} was broken off, so there is no whole cluster.",
+            "Run /hooks/post-restore again.",
+        )
+    hook_window.check_no_copy(storage)
 
 
 def _holds_something(pgdata: Path) -> bool:
@@ -169,16 +202,6 @@ def _check_control(pgdata: Path) -> None:
             f"{pgdata}/global/pg_control is damaged ({said.splitlines()[0]}). "
             "The cluster was not started and was left as it is.",
             "Restore from a backup.",
-        )
-
-
-def _check_free(storage: Storage, needed: int, purpose: str) -> None:
-    free = storage.free_bytes()
-    if free < needed:
-        raise StorageError(
-            f"The disk of {storage.root} is full: {mebibytes(free)} are free, "
-            f"{mebibytes(needed)} are needed {purpose}. Nothing was changed.",
-            "Make room and start again.",
         )
 
 

@@ -1,5 +1,6 @@
 """Connections to the Postgres behind the storage's socket, whichever container runs it."""
 
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -27,8 +28,15 @@ def connect(
 
     `statement_timeout_s` of 0 means no limit.
     """
+    return connect_in(storage.run, role, database, program, statement_timeout_s)
+
+
+def connect_in(
+    socket_folder: Path, role: str, database: str, program: str, statement_timeout_s: float = 0
+) -> Connection:
+    """Like `connect`, to whatever Postgres has its socket in this folder."""
     return psycopg.connect(
-        host=str(storage.run),
+        host=str(socket_folder),
         user=role,
         dbname=database,
         application_name=program,

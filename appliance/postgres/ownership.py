@@ -11,6 +11,8 @@ import json
 import os
 import secrets
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -110,6 +112,25 @@ def check_locks_exclude(storage: Storage) -> None:
             "Use a Docker volume or a local disk. If only one container will ever use this "
             "storage, set ALLOW_BROKEN_FLOCK=true.",
         )
+
+
+@contextmanager
+def holding(path: Path) -> Iterator[bool]:
+    """Hold another lock while the block runs, made if needed; yields False if somebody else does.
+
+    Where locks are not supported (ALLOW_BROKEN_FLOCK) there is nobody else.
+    """
+    descriptor = os.open(path, _READ_WRITE, 0o600)
+    try:
+        try:
+            ours = try_lock(descriptor)
+        except OSError as error:
+            if error.errno not in _NO_LOCKS_HERE:
+                raise
+            ours = True
+        yield ours
+    finally:
+        os.close(descriptor)
 
 
 def is_owned(storage: Storage) -> bool:

@@ -1,4 +1,4 @@
-"""Waiting for the database together: turns, deadlines, and what was held."""
+"""Waiting for the database: how long a unit may, what was held, and what is cut."""
 
 import os
 import socket

@@ -111,14 +111,18 @@ def _shown(text: str, variable: Variable) -> str:
 
 
 def _hint(name: str, variable: Variable) -> str:
-    if variable.secret:
+    if variable.secret and not variable.given:
         return "Make one with `appliance gen-secret`."
     default = defaults()[name]
     return f"Unset it to have {default}." if default else "Unset it if you do not need it."
 
 
 def _weak_secrets(settings: Settings) -> list[str]:
-    found = ((name, getattr(settings, name.lower())) for name, v in variables().items() if v.secret)
+    found = (
+        (name, getattr(settings, name.lower()))
+        for name, variable in variables().items()
+        if variable.secret and not variable.given
+    )
     return [
         f"{name} is weak ({len(secret)} characters, {entropy_bits(secret):.0f} bits; "
         f"{SECRET_MIN_CHARACTERS} and {SECRET_MIN_BITS} are wanted). "

@@ -9,6 +9,8 @@ from typing import Any
 
 from appliance.settings.secrecy import is_placeholder
 
+_DESTINATION = re.compile(r"[a-z][a-z0-9-]{0,31}=(/|s3://[a-z0-9])[^\s,=]*(\?[^\s,]*)?")
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -65,6 +67,70 @@ def storage_path() -> Rule:
         return path
 
     return Rule("an absolute path, not / itself and without a comma", parse)
+
+
+def path() -> Rule:
+    """A place in the file system that may not be there yet."""
+    return Rule("an absolute path", _absolute)
+
+
+def line() -> Rule:
+    """Any text on one line."""
+
+    def parse(text: str) -> str:
+        _require(text.isprintable())
+        return text
+
+    return Rule("text on one line", parse)
+
+
+def one_of(*words: str) -> Rule:
+    """One of a few words."""
+
+    def parse(text: str) -> str:
+        _require(text in words)
+        return text
+
+    return Rule(" or ".join(words), parse)
+
+
+def destinations() -> Rule:
+    """Where backups go; whoever opens them reads the rest of a URL."""
+
+    def parse(text: str) -> str:
+        parts = [part.strip() for part in text.split(",")]
+        _require(all(_DESTINATION.fullmatch(part) for part in parts))
+        names = [part.partition("=")[0] for part in parts]
+        _require(len({*names, "local"}) == len(names) + 1)
+        return ", ".join(parts)
+
+    return Rule(
+        "a list such as nas=/mnt/nas, r2=s3://bucket/prefix, each with a name of its own (`local` "
+        "is BACKUP_DIR)",
+        parse,
+    )
+
+
+def recipients() -> Rule:
+    """Public keys of age."""
+
+    def parse(text: str) -> str:
+        keys = text.replace(",", " ").split()
+        _require(keys and all(re.fullmatch(r"age1[0-9a-z]{20,}", key) for key in keys))
+        return ", ".join(keys)
+
+    return Rule("one or more public keys that start with age1", parse)
+
+
+def identity() -> Rule:
+    """The text of an age key file, which may have comments."""
+
+    def parse(text: str) -> str:
+        keys = [word for word in text.split() if word.startswith("AGE-SECRET-KEY-1")]
+        _require(keys)
+        return " ".join(keys)
+
+    return Rule("one or more keys that start with AGE-SECRET-KEY-1", parse)
 
 
 def folder() -> Rule:

@@ -13,13 +13,15 @@ from appliance.storage import DEFAULT_ROOT
 class Variable:
     """What people need to know of one variable.
 
-    An `internal` one is set by the appliance itself, for the programs it starts.
+    An `internal` one is set by the appliance itself, for the programs it starts. A `given` secret
+    comes from somebody else, who answers for its strength.
     """
 
     rule: Rule
     help: str
     secret: bool = False
     internal: bool = False
+    given: bool = False
 
 
 def _variable(
@@ -29,9 +31,10 @@ def _variable(
     default: Any = None,
     secret: bool = False,
     internal: bool = False,
+    given: bool = False,
 ) -> Any:
-    metadata = {"variable": Variable(rule, help, secret, internal)}
-    return field(default=default, metadata=metadata, repr=not secret)
+    metadata = {"variable": Variable(rule, help, secret or given, internal, given)}
+    return field(default=default, metadata=metadata, repr=not (secret or given))
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,53 @@ class Settings:
         rules.boolean(),
         "Run on a file system whose locks do not exclude. Never run two containers there.",
         default=False,
+    )
+    backup_dir: Path | None = _variable(
+        rules.path(), "Folder for backups. By default backups in the storage."
+    )
+    backup_destinations: str | None = _variable(
+        rules.destinations(),
+        "More places to keep each backup in: folders, and S3 buckets, whose URL may end in "
+        "?endpoint=https://host&region=name.",
+    )
+    backup_s3_access_key_id: str | None = _variable(
+        rules.line(), "Access key of the S3 destinations."
+    )
+    backup_s3_secret_access_key: str | None = _variable(
+        rules.line(), "Secret key of the S3 destinations.", given=True
+    )
+    backup_s3_session_token: str | None = _variable(
+        rules.line(), "Session token of the S3 destinations, for temporary keys.", given=True
+    )
+    backup_recipients: str | None = _variable(
+        rules.recipients(), "Encrypt backups for these age keys; whoever has none cannot read them."
+    )
+    backup_identity: str | None = _variable(
+        rules.identity(), "The age key that reads encrypted backups.", given=True
+    )
+    backup_passphrase: str | None = _variable(
+        rules.secret(), "Encrypt backups so that this passphrase reads them.", secret=True
+    )
+    backup_schedule: float | None = _variable(
+        rules.number(0.01, 8760), "Hours between two backups. By default none are made by itself."
+    )
+    backup_retention: int = _variable(
+        rules.integer(1, 100_000), "How many of the scheduled backups are kept.", default=7
+    )
+    backup_drill: float | None = _variable(
+        rules.number(0.01, 8760), "Hours between two trial restores of the newest backup."
+    )
+    backup_acknowledged: bool = _variable(
+        rules.boolean(),
+        "Say at no start that there is no backup outside this machine.",
+        default=False,
+    )
+    restore_db: str | None = _variable(
+        rules.line(), "Have the post-restore hook restore this database only."
+    )
+    restore_from: str | None = _variable(
+        rules.one_of("dump", "pgdata"),
+        "Have the post-restore hook use this state, against the evidence.",
     )
     appliance_instance: str | None = _variable(
         rules.hex_name(),

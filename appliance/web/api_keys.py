@@ -18,7 +18,7 @@ from appliance.web.problems import ProblemError
 NAME_LIMIT = 100
 
 _KEY = re.compile(r"ap_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
-_COLUMNS = "public_id, name, created_at, revoked_at"
+_COLUMNS = "public_id, name, created_at, revoked_at, admin"
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,16 @@ class Key:
     name: str
     created_at: datetime
     revoked_at: datetime | None
+    admin: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose key a request came with. `admin`: it may do what is not about the books."""
+
+    id: int
+    name: str
+    admin: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +49,7 @@ class Credentials:
     secret_hash: bytes
 
 
-def create(connection: Connection, name: str) -> str:
+def create(connection: Connection, name: str, *, admin: bool = False) -> str:
     """Make a key and return its text, which is not kept; names are unique among live keys."""
     if not 0 < len(name) <= NAME_LIMIT or not name.isprintable() or name != name.strip():
         raise ApplianceError(
@@ -49,9 +59,10 @@ def create(connection: Connection, name: str) -> str:
         )
     public_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
     made = connection.execute(
-        "INSERT INTO appliance.api_keys (public_id, name, secret_hash) VALUES (%s, %s, %s) "
+        "INSERT INTO appliance.api_keys (public_id, name, secret_hash, admin) "
+        "VALUES (%s, %s, %s, %s) "
         "ON CONFLICT (name) WHERE revoked_at IS NULL DO NOTHING RETURNING 1",
-        (public_id, name, _hash(secret)),
+        (public_id, name, _hash(secret), admin),
     ).fetchone()
     if made is None:
         raise ApplianceError(
@@ -98,16 +109,16 @@ def read_credentials(authorization: str | None) -> Credentials:
     return Credentials(match[1], _hash(match[2]))
 
 
-def identify(connection: Connection, credentials: Credentials) -> int:
-    """Return the id of the key, in the caller's transaction; raises 401 if it is not live."""
+def identify(connection: Connection, credentials: Credentials) -> Caller:
+    """Return whose the key is, in the transaction at hand; raises 401 if it is not live."""
     row = connection.execute(
-        "SELECT id, secret_hash FROM appliance.api_keys "
+        "SELECT id, secret_hash, name, admin FROM appliance.api_keys "
         "WHERE public_id = %s AND revoked_at IS NULL",
         (credentials.public_id,),
     ).fetchone()
     if row is None or not hmac.compare_digest(row[1], credentials.secret_hash):
         raise _invalid()
-    return int(row[0])
+    return Caller(row[0], row[2], row[3])
 
 
 def _hash(secret: str) -> bytes:

@@ -15,8 +15,13 @@ MEDIA_TYPE = "application/json"
 _MOST_FAULTS = 20
 
 
-def receive(req: falcon.Request, limit_bytes: int) -> bytes:
-    """Read the body; raises 413 beyond the limit and 415 for anything but JSON."""
+def receive(req: falcon.Request, limit_bytes: int, *, required: bool = True) -> bytes:
+    """Read the body; raises 413 beyond the limit and 415 for anything but JSON.
+
+    If it is not `required` and there is none, that means `{}`.
+    """
+    if not required and _is_empty(req):
+        return b"{}"
     media_type = (req.content_type or "").partition(";")[0].strip().lower()
     if media_type != MEDIA_TYPE:
         raise ProblemError(415, f"Send the body as {MEDIA_TYPE}.")
@@ -28,6 +33,10 @@ def receive(req: falcon.Request, limit_bytes: int) -> bytes:
         if len(body) <= limit_bytes:
             return body
     raise ProblemError(413, f"The body is larger than the {limit_bytes} bytes that are taken.")
+
+
+def _is_empty(req: falcon.Request) -> bool:
+    return not req.content_length and "HTTP_TRANSFER_ENCODING" not in req.env
 
 
 def _read(req: falcon.Request, most: int) -> bytes:

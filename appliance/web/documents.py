@@ -8,8 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from appliance.web import bodies, idempotency, problems
-from appliance.web.operations import Endpoint, Operation
-from appliance.web.pagination import LARGEST_ID
+from appliance.web.endpoints import Endpoint
 
 Json = dict[str, Any]
 Paths = Iterable[tuple[str, Sequence[Endpoint]]]
@@ -22,6 +21,14 @@ _EVERYWHERE = {
     431: "The headers are too large.",
     500: "Something went wrong here.",
 }
+_WITH_A_KEY = {
+    401: "There is no valid API key in the request.",
+    503: "The database is away, or its schema is not in sync yet.",
+}
+_ADMIN_ONLY = {403: "The API key has no admin right."}
+_WITH_INPUT = {422: "The request breaks a rule; `errors` says which and where."}
+_WITH_A_BODY = {413: "The body is too large.", 415: "The body is no JSON by its media type."}
+_ONCE = {409: "The Idempotency-Key was used for another request."}
 _HEADERS: Json = {
     "X-Request-Id": {
         "description": "The request's id: the one that was sent, if it is usable.",
@@ -80,9 +87,9 @@ def _operation(path: str, endpoint: Endpoint) -> Json:
         "responses": _responses(path, endpoint),
         "security": [] if endpoint.public else [{"apiKey": []}],
     }
-    if isinstance(endpoint, Operation) and endpoint.body is not None:
+    if endpoint.body is not None:
         document["requestBody"] = {
-            "required": True,
+            "required": endpoint.body_required,
             "content": _content(endpoint.body, bodies.MEDIA_TYPE),
         }
     return document
@@ -90,12 +97,12 @@ def _operation(path: str, endpoint: Endpoint) -> Json:
 
 def _parameters(path: str, endpoint: Endpoint) -> list[Json]:
     found: list[Json] = []
-    if "{id}" in path:
-        schema = {"type": "integer", "minimum": 1, "maximum": LARGEST_ID}
-        found.append({"name": "id", "in": "path", "required": True, "schema": schema})
-    if isinstance(endpoint, Operation) and endpoint.query is not None:
+    if endpoint.parameter.is_in(path):
+        name, schema = endpoint.parameter.name, endpoint.parameter.schema
+        found.append({"name": name, "in": "path", "required": True, "schema": schema})
+    if endpoint.query is not None:
         found += _query_parameters(endpoint.query)
-    if isinstance(endpoint, Operation) and endpoint.once:
+    if endpoint.once:
         found.append(
             {
                 "name": idempotency.HEADER,
@@ -121,54 +128,52 @@ def _query_parameters(model: type[BaseModel]) -> list[Json]:
 
 
 def _responses(path: str, endpoint: Endpoint) -> Json:
-    refusals = {**_EVERYWHERE, **_refusals(path, endpoint)}
-    responses = {str(endpoint.status): _success(endpoint)}
-    for status, description in sorted(refusals.items()):
-        own = _OWN_HEADERS.get(status)
-        responses[str(status)] = {
-            "description": description,
-            "headers": _headers("X-Request-Id", *([own] if own else [])),
-            "content": _content(problems.Problem, problems.MEDIA_TYPE),
-        }
-    if endpoint.unready is not None:
-        responses["503"] = {
-            "description": "Not ready.",
-            "headers": _headers("X-Request-Id"),
-            "content": _content(endpoint.unready, bodies.MEDIA_TYPE),
-        }
-    return responses
+    refusals = sorted(_refusals(path, endpoint).items())
+    others = endpoint.also.items()
+    return {
+        str(endpoint.status): _answer(endpoint, endpoint.status, endpoint.answer),
+        **{str(status): _refusal(status, description) for status, description in refusals},
+        **{str(status): _answer(endpoint, status, model) for status, model in others},
+    }
+
+
+def _answer(endpoint: Endpoint, status: int, model: type[BaseModel]) -> Json:
+    headers = ["X-Request-Id"]
+    if endpoint.location and status < HTTPStatus.BAD_REQUEST:
+        headers.append("Location")
+    if endpoint.once:
+        headers.append("Idempotency-Replayed")
+    return {
+        "description": HTTPStatus(status).phrase,
+        "headers": _headers(*headers),
+        "content": _content(model, bodies.MEDIA_TYPE),
+    }
+
+
+def _refusal(status: int, description: str) -> Json:
+    own = _OWN_HEADERS.get(status)
+    return {
+        "description": description,
+        "headers": _headers("X-Request-Id", *([own] if own else [])),
+        "content": _content(problems.Problem, problems.MEDIA_TYPE),
+    }
 
 
 def _refusals(path: str, endpoint: Endpoint) -> dict[int, str]:
-    found: dict[int, str] = {}
-    if not endpoint.public:
-        found[401] = "There is no valid API key in the request."
-        found[503] = "The database is away, or its schema is not in sync yet."
-    if "{id}" in path:
-        found[404] = "There is nothing with this id."
-    if isinstance(endpoint, Operation) and (endpoint.body or endpoint.query):
-        found[422] = "The request breaks a rule; `errors` says which and where."
-    if isinstance(endpoint, Operation) and endpoint.body:
-        found[413] = "The body is too large."
-        found[415] = "The body is no JSON by its media type."
-    if isinstance(endpoint, Operation) and endpoint.once:
-        found[409] = "The Idempotency-Key was used for another request."
-    for status, description in endpoint.problems.items():
-        found[status] = " ".join(filter(None, [found.get(status), description]))
-    return found
-
-
-def _success(endpoint: Endpoint) -> Json:
-    headers = ["X-Request-Id"]
-    if isinstance(endpoint, Operation) and endpoint.location:
-        headers.append("Location")
-    if isinstance(endpoint, Operation) and endpoint.once:
-        headers.append("Idempotency-Replayed")
-    return {
-        "description": HTTPStatus(endpoint.status).phrase,
-        "headers": _headers(*headers),
-        "content": _content(endpoint.answer, bodies.MEDIA_TYPE),
-    }
+    found: dict[int, list[str]] = {}
+    for known in (
+        _EVERYWHERE,
+        {} if endpoint.public else _WITH_A_KEY,
+        _ADMIN_ONLY if endpoint.admin else {},
+        endpoint.parameter.problems if endpoint.parameter.is_in(path) else {},
+        _WITH_INPUT if endpoint.body or endpoint.query else {},
+        _WITH_A_BODY if endpoint.body else {},
+        _ONCE if endpoint.once else {},
+        endpoint.problems,
+    ):
+        for status, description in known.items():
+            found.setdefault(status, []).append(description)
+    return {status: " ".join(descriptions) for status, descriptions in found.items()}
 
 
 def _headers(*names: str) -> Json:
@@ -184,10 +189,8 @@ def _schemas(endpoints: Iterable[Endpoint]) -> Mapping[str, Any]:
         problems.Problem: "serialization"
     }
     for endpoint in endpoints:
-        wanted[endpoint.answer] = "serialization"
-        if endpoint.unready is not None:
-            wanted[endpoint.unready] = "serialization"
-        if isinstance(endpoint, Operation) and endpoint.body is not None:
+        wanted.update(dict.fromkeys((endpoint.answer, *endpoint.also.values()), "serialization"))
+        if endpoint.body is not None:
             wanted[endpoint.body] = "validation"
     _, definitions = models_json_schema(list(wanted.items()), ref_template=_REF)
     return definitions["$defs"]  # type: ignore[no-any-return]

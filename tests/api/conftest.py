@@ -21,7 +21,8 @@ from appliance.postgres.transact import Database
 from appliance.settings import Settings
 from appliance.storage import Storage
 from appliance.web import api_keys
-from tests.harness.appliance import ending
+from tests.api.desk import Desk
+from tests.harness.appliance import Appliance, ending
 from tests.harness.folders import short_folder
 from tests.harness.postgres_program import PostgresProgram
 
@@ -69,6 +70,20 @@ def key(empty: Cluster) -> str:
     """An API key."""
     with empty.connect(config.OWNER_ROLE) as owner:
         return api_keys.create(owner, "test")
+
+
+@pytest.fixture
+def admin_key(empty: Cluster) -> str:
+    """An API key with the admin right."""
+    with empty.connect(config.OWNER_ROLE) as owner:
+        return api_keys.create(owner, "admin", admin=True)
+
+
+@pytest.fixture(scope="package")
+def desk() -> Iterator[Desk]:
+    """A whole appliance, with a steward that works on its backups. Tests share it."""
+    with short_folder() as folder, ending(Appliance(folder / "s")) as appliance:
+        yield Desk(appliance.start().wait_until_up())
 
 
 @dataclass

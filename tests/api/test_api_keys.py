@@ -58,6 +58,25 @@ def test_a_key_has_the_documented_form_and_only_its_hash_is_kept(empty: Cluster)
     assert hashlib.sha256(secret.encode()).digest() in kept[0]
 
 
+def test_a_key_has_the_admin_right_only_if_it_was_made_with_it(empty: Cluster) -> None:
+    with empty.connect("appliance") as owner:
+        for admin in (True, False):
+            key = api_keys.create(owner, f"admin {admin}", admin=admin)
+            credentials = api_keys.read_credentials(f"Bearer {key}")
+            caller = api_keys.identify(owner, credentials)
+            assert (caller.name, caller.admin) == (f"admin {admin}", admin)
+        assert [key.admin for key in api_keys.list_keys(owner)] == [True, False]
+
+
+def test_an_older_version_makes_and_reads_keys_beside_the_new_column(empty: Cluster) -> None:
+    with empty.connect("appliance") as owner:
+        owner.execute(
+            "INSERT INTO appliance.api_keys (public_id, name, secret_hash) "
+            "VALUES ('0123456789ab', 'old', sha256('x'))"
+        )
+        assert [key.admin for key in api_keys.list_keys(owner)] == [False]
+
+
 def test_a_revoked_key_is_refused_at_once(client: Client, empty: Cluster) -> None:
     assert status(client, f"Bearer {client.key}") == 200
     with empty.connect("appliance") as owner:

@@ -5,22 +5,42 @@ import subprocess
 import sys
 from pathlib import Path
 
+from appliance.backups import names
 from tests.api.conftest import Books, Client, Server
+from tests.api.desk import Desk
+from tests.harness.kept_connection import ANSWER_LIMIT_S
 
 HERE = Path(__file__).parent
+BACKUPS = "^/api/backup"
 EXAMPLES = 40
+# Each of them is work for the steward, of half a second at least.
+EXAMPLES_OF_BACKUPS = 4
 
 
 def test_a_property_based_client_finds_no_difference_between_document_and_answers(
     server: Server, books: Books
 ) -> None:
+    said = explore(server.url, books.client.key, EXAMPLES, "--exclude-path-regex", BACKUPS)
+    assert "No issues found" in said, said + server.log.read_text()
+
+
+def test_nor_does_it_where_backups_are_made_restored_and_removed(desk: Desk) -> None:
+    # The client's own limit is below the one of a 202.
+    patience = ("--request-timeout", str(ANSWER_LIMIT_S))
+    options = ("--include-path-regex", BACKUPS, *patience)
+    said = explore(desk.appliance.url, desk.key, EXAMPLES_OF_BACKUPS, *options)
+    assert "No issues found" in said, said + desk.appliance.log
+
+
+def explore(url: str, key: str, examples: int, *options: str) -> str:
+    """Have the client look for differences; returns its report."""
     result = subprocess.run(
         [
             *(sys.executable, "-m", "schemathesis.cli"),
             *("--config-file", HERE / "schemathesis.toml"),
-            *("run", f"{server.url}/openapi.json"),
-            *("--header", f"Authorization: Bearer {books.client.key}"),
-            *("--max-examples", str(EXAMPLES), "--generation-deterministic"),
+            *("run", f"{url}/openapi.json", *options),
+            *("--header", f"Authorization: Bearer {key}"),
+            *("--max-examples", str(examples), "--generation-deterministic"),
             *("--continue-on-failure", "--no-color", "--warnings", "off"),
         ],
         capture_output=True,
@@ -28,8 +48,7 @@ def test_a_property_based_client_finds_no_difference_between_document_and_answer
         check=False,
         cwd=HERE.parents[1],
     )
-    assert result.returncode == 0, result.stdout + result.stderr + server.log.read_text()
-    assert "No issues found" in result.stdout, result.stdout
+    return result.stdout + result.stderr
 
 
 def test_every_operation_is_in_the_document_with_its_statuses(client: Client) -> None:
@@ -38,6 +57,11 @@ def test_every_operation_is_in_the_document_with_its_statuses(client: Client) ->
     assert sorted(document["paths"]) == [
         "/api/accounts",
         "/api/accounts/{id}",
+        "/api/backup",
+        "/api/backup/prune",
+        "/api/backup/verify",
+        "/api/backup/{name}",
+        "/api/backup/{name}/restore",
         "/api/transactions",
         "/api/transactions/{id}",
         "/api/trial-balance",
@@ -50,6 +74,11 @@ def test_every_operation_is_in_the_document_with_its_statuses(client: Client) ->
     assert set(responses["422"]["content"]) == {"application/problem+json"}
     assert "Retry-After" in responses["503"]["headers"]
     assert "Location" in responses["201"]["headers"]
+    responses = document["paths"]["/api/backup"]["post"]["responses"]
+    assert {"201", "202", "400", "403", "409", "422", "502", "503"} <= set(responses)
+    assert "Location" in responses["202"]["headers"]
+    [name] = document["paths"]["/api/backup/{name}"]["delete"]["parameters"]
+    assert name["schema"]["pattern"] == f"^{names.PATTERN}$"
 
 
 def test_the_reader_page_works_without_a_network(client: Client) -> None:

@@ -16,6 +16,7 @@ from appliance import identities
 from appliance.api import probes
 from appliance.api.app import create_app
 from appliance.api.probes import Probe
+from appliance.backups import notes
 from appliance.migrations.guard import SchemaState, TrackState
 from appliance.postgres import instances
 from appliance.postgres.instances import Folder
@@ -141,8 +142,21 @@ def test_ready_reports_every_check(client: Client, cluster: Cluster) -> None:
     assert checks["handoffs"] == {"ok": True, "latest": []}
     assert checks["storage"]["free_bytes"] > 0
     assert checks["storage"]["writable"] is True
-    assert checks["backup"]["last_verified"] is None
-    assert set(answer.json["durations_ms"]) == set(checks) - {"backup"}
+    known = ("last_backup", "last_failure", "last_proof", "last_verified")
+    assert checks["backup"] == dict.fromkeys(known)
+    assert set(answer.json["durations_ms"]) == set(checks)
+
+
+def test_ready_tells_of_a_backup_that_failed_and_is_ready_all_the_same(
+    client: Client, empty: Cluster
+) -> None:
+    notes.record_failure(empty.storage, "the disk is full")
+    answer = client.get("/ready")
+    assert (answer.status_code, answer.json["ok"]) == (200, True)
+    failure = answer.json["checks"]["backup"]["last_failure"]
+    assert failure["message"] == "the disk is full"
+    assert 0 <= failure["age_s"] < 60
+    empty.storage.backup_notes.unlink()
 
 
 def test_ready_says_who_owns_the_database(

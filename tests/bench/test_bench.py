@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bench.redeploy import table
+from tests.bench import test_backups
 
 FIGURES = {
     ("cold boot to 200 on /up", "ms"),
@@ -21,6 +22,7 @@ FIGURES = {
         for unit in ("requests/s", "p50 ms", "p99 ms")
     ),
     ("the load generator itself", "requests/s"),
+    *test_backups.FIGURES,
 }
 
 

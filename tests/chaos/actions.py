@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from appliance.errors import ExitCode
-from tests.chaos.containers import ENDS_LIMIT, Container
+from tests.chaos.containers import ENDS_LIMIT, HEALTH_LIMIT_S, Container
 from tests.chaos.fleet import DEPLOY_LIMIT_S, Fleet
 from tests.chaos.plan import Action, Round
 from tests.harness.waiting import wait_until
@@ -161,7 +161,10 @@ def _outage(fleet: Fleet, round_: Round) -> None:
 def _await_moment(new: Container, round_: Round) -> None:
     if round_.in_handoff:
         # One that never claims becomes healthy nevertheless.
-        wait_until(lambda: new.has_claimed() or new.says("/up") == 200, f"{new.name} claims")
+        wait_until(
+            lambda: new.has_claimed() or new.status("/up", HEALTH_LIMIT_S) == 200,
+            f"{new.name} claims",
+        )
     time.sleep(round_.moment_s)
 
 

@@ -10,13 +10,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.chaos.connection import status_of
 from tests.chaos.timeline import Timeline
 from tests.harness import processes
 from tests.harness.appliance import Appliance
 from tests.harness.processes import Process
 from tests.harness.waiting import wait_until
 
+# The platform's health check waits so long for an answer.
+HEALTH_LIMIT_S = 5.0
 # The API's master was killed: its workers notice within a second, and a new one starts.
 DOOR_LIMIT_S = 10.0
 # The supervisor gives up at the fifth end of one program within a minute; that is no accident.
@@ -59,10 +60,6 @@ class Container(Appliance):
         """Whether its supervisor lives."""
         return self.process.poll() is None
 
-    def says(self, path: str) -> int:
-        """The status of a GET as the platform sees it: 5 s at most, 0 if there is no answer."""
-        return status_of(self.port, path)
-
     def has_claimed(self) -> bool:
         """Whether it has said that it claims the database."""
         return any("claimed the database from" in line for line in self.lines[-_RECENT:])
@@ -97,13 +94,13 @@ class Container(Appliance):
     def kill_api(self) -> None:
         """SIGKILL the API's master; returns when a new one serves and nothing of the old lives."""
         before = {process.pid for process in self.tree("api")}
+
+        def serves_again() -> bool:
+            return all(map(_is_gone, before)) and self.status("/health", HEALTH_LIMIT_S) == 200
+
         with self._window("door down"):
             self.kill_program("api")
-            wait_until(
-                lambda: all(map(_is_gone, before)) and self.says("/health") == 200,
-                f"{self.name} serves again after its API was killed",
-                DOOR_LIMIT_S,
-            )
+            wait_until(serves_again, f"{self.name} serves after its API was killed", DOOR_LIMIT_S)
         self._timeline.note(self.name, "the door is open again")
 
     def kill_backend(self, die: int) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.chaos.containers import Container, kill_together
+from tests.chaos.containers import HEALTH_LIMIT_S, Container, kill_together
 from tests.chaos.timeline import Timeline
 from tests.harness import processes
 from tests.harness.waiting import wait_until
@@ -60,7 +60,7 @@ class Fleet:
     def wait_until_healthy(self, container: Container, poll_s: float) -> None:
         """Ask for its health until one answer is a success, as the platform does."""
         deadline, said = time.monotonic() + DEPLOY_LIMIT_S, -1
-        while (status := container.says("/up")) != 200:
+        while (status := container.status("/up", HEALTH_LIMIT_S)) != 200:
             if status != said:
                 self.timeline.note(container.name, f"/up: {status or 'no answer'}")
             said = status

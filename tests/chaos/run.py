@@ -13,12 +13,12 @@ from types import FrameType
 from typing import Any
 
 from tests.chaos import actions
-from tests.chaos.connection import KeptConnection
 from tests.chaos.fleet import Fleet
 from tests.chaos.ledger import Ledger
 from tests.chaos.plan import Round, draw
 from tests.chaos.timeline import Timeline
 from tests.chaos.writers import Clients, Tally
+from tests.harness.kept_connection import KeptConnection
 from tests.harness.waiting import wait_until
 from tests.harness.watching import PostmasterWatch
 
@@ -156,13 +156,13 @@ class _Books:
             cursor = f"&cursor={page['next_cursor']}"
 
     def _ask(self, method: str, path: str, body: Any = None) -> Any:
-        connection = KeptConnection(self._fleet.living().port)
+        connection = KeptConnection(f"127.0.0.1:{self._fleet.living().port}")
         try:
             answer = connection.ask(method, path, self._headers, body)
         finally:
             connection.close()
         assert answer.status in (200, 201), f"{method} {path} was answered with {answer}"
-        return answer.json()
+        return answer.document
 
 
 @contextmanager

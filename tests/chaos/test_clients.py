@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,6 +36,28 @@ class Refusing(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class Server(ThreadingHTTPServer):
+    """It has the port at once, and refuses connections until it serves. `open` are those it has."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(("127.0.0.1", port), Refusing, bind_and_activate=False)
+        self.open: set[Any] = set()
+        self.server_bind()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        super().shutdown_request(request)
+        self.open.discard(request)
+
+    def serve(self) -> None:
+        """Until it is shut down."""
+        self.server_activate()
+        self.serve_forever(0.05)
+
+
 @pytest.fixture
 def fleet(tmp_path: Path) -> Fleet:
     """Its live container was never started: nobody listens there."""
@@ -44,23 +67,18 @@ def fleet(tmp_path: Path) -> Fleet:
 
 
 @contextmanager
-def refusing_everything(container: Container, after_s: float = 0) -> Iterator[None]:
+def refusing_everything(container: Container, after_s: float = 0) -> Iterator[Server]:
     """At the container's port every answer is a 503; before that there is none."""
-    servers: list[ThreadingHTTPServer] = []
-
-    def serve() -> None:
-        servers.append(ThreadingHTTPServer(("127.0.0.1", container.port), Refusing))
-        servers[0].serve_forever(0.05)
-
-    timer = threading.Timer(after_s, serve)
+    server = Server(container.port)
+    timer = threading.Timer(after_s, server.serve)
     timer.start()
     try:
         if not after_s:
-            wait_until(lambda: container.says("/") == 503, "it answers")
-        yield
+            wait_until(lambda: container.status("/") == 503, "it answers")
+        yield server
     finally:
-        wait_until(lambda: servers, "it serves")[0].shutdown()
-        servers[0].server_close()
+        server.shutdown()
+        server.server_close()
         timer.join()
 
 
@@ -101,8 +119,8 @@ def test_a_window_that_is_open_excuses_what_comes_later() -> None:
 
 def test_a_connection_that_is_closed_while_it_is_kept_is_a_failure(fleet: Fleet) -> None:
     session = Session(fleet, {}, Tally())
-    with refusing_everything(fleet.living()):
+    with refusing_everything(fleet.living()) as server:
         session.insist("GET", "/", 503)
-        time.sleep(3 * Refusing.timeout)
+        wait_until(lambda: not server.open, "it closes what is idle")
         with pytest.raises(RequestFailed, match="a kept connection was closed"):
             session.insist("GET", "/", 503)

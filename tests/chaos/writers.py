@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from tests.chaos.connection import KeptConnection
 from tests.chaos.containers import Container
 from tests.chaos.fleet import Fleet
 from tests.chaos.ledger import Entry, Ledger, cents
 from tests.chaos.plan import dice_of
+from tests.harness.kept_connection import KeptConnection
 
 WRITERS = 5
 WRITER_PAUSE_S = 0.03
@@ -143,7 +143,7 @@ class Session:
         if answer.status != status:
             raise RequestFailed(f"{method} {path} to {container.name} was answered with {answer}")
         self._count(time.monotonic() - began, cuts)
-        return answer.json()
+        return answer.document
 
     def _to(self, container: Container) -> KeptConnection:
         kept = self._kept.get(container.name)
@@ -153,7 +153,8 @@ class Session:
             kept.close()
         if kept is None:
             self._close()
-            kept = self._kept[container.name] = KeptConnection(container.port)
+            kept = KeptConnection(f"127.0.0.1:{container.port}")
+            self._kept[container.name] = kept
         return kept
 
     def _close(self) -> None:

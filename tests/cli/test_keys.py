@@ -42,6 +42,20 @@ def test_the_list_shows_keys_and_never_their_secrets(running: Appliance) -> None
         assert datetime.fromisoformat(moment).tzinfo is not None
 
 
+def test_the_list_says_which_keys_are_an_admin_s(running: Appliance) -> None:
+    for name, options in (("chief", ["--admin"]), ("clerk", [])):
+        key = running.run("keys", "create", name, *options).stdout.splitlines()[-1]
+        assert status_with(running, key) == 200
+    lines = running.run("keys", "list").stdout.splitlines()
+    assert [line.split()[-2:] for line in lines if line.endswith("chief")] == [["admin", "chief"]]
+    assert [line.split()[-2:] for line in lines if line.endswith("clerk")] == [["live", "clerk"]]
+    found = json.loads(running.run("keys", "list", "--json").stdout)
+    assert {key["name"]: key["admin"] for key in found}.items() >= {
+        "chief": True,
+        "clerk": False,
+    }.items()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

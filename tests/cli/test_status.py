@@ -3,25 +3,29 @@
 import json
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from appliance import __version__
+from appliance.backups import notes
+from appliance.backups.notes import Backup, Proof
 from appliance.errors import ExitCode
 from appliance.migrations.tracks import load_tracks
+from appliance.storage import Storage
 from tests.cli.conftest import Run
 from tests.harness.appliance import Appliance
 
 REQUIRED = load_tracks(None)[0].required
 
 
-def test_status_says_in_five_lines_how_it_is(running: Appliance) -> None:
+def test_status_says_in_six_lines_how_it_is(running: Appliance) -> None:
     said = running.run("status").stdout
     names = [line.split()[0] for line in said.splitlines()]
-    assert names == ["appliance", "storage", "owner", "database", "migrations"]
+    assert names == ["appliance", "storage", "owner", "database", "migrations", "backup"]
     assert f"appliance   {__version__}\n" in said
     assert "Postgres 16." in said
     assert f"engine {REQUIRED:04d}, client 0000, nothing pending" in said
+    assert "backup      none yet; none was proven\n" in said
 
 
 def test_status_for_programs_has_times_in_iso_8601(running: Appliance) -> None:
@@ -81,3 +85,35 @@ def test_status_shows_a_client_track_that_is_behind(running: Appliance, tmp_path
     (tmp_path / "0001_notes.sql").write_text("SELECT 1;")
     behind = Appliance(running.storage.root, CLIENT_MIGRATIONS_DIR=str(tmp_path))
     assert "pending: 0001_notes.sql" in behind.run("status").stdout
+
+
+def test_status_tells_of_the_last_backup_its_proof_and_what_failed(
+    run: Run, storage_folder: Path
+) -> None:
+    storage = Storage(storage_folder)
+    storage.run.mkdir(parents=True)
+    notes.record_backup(storage, Backup("monday", ago(hours=50), 1_234_567, ("local", "nas")))
+    notes.record_proof(storage, Proof("sunday", ago(hours=75), True, 10, 20, 1.5, ""))
+    line = "monday, 2 days ago, 1.2 MB, in local, nas; proven to restore: sunday, 3 days ago"
+    assert run("status").stdout.splitlines()[-1] == f"backup      {line}"
+
+    notes.record_proof(storage, Proof("monday", ago(minutes=3), False, 0, 0, 1.5, "It is torn."))
+    notes.record_failure(storage, "The disk is full.")
+    said = run("status").stdout.splitlines()
+    assert said[-3].endswith(line)
+    assert re.fullmatch(
+        r"backup      the last attempt failed \d+ seconds ago: The disk.*", said[-2]
+    )
+    assert said[-1] == "backup      monday does not restore, seen 3 minutes ago: It is torn."
+    backup = json.loads(run("status", "--json").stdout)["backup"]
+    assert backup["last_backup"]["destinations"] == ["local", "nas"]
+    assert backup["last_verified"]["name"] == "sunday"
+    assert backup["last_proof"]["ok"] is False
+    assert 0 <= backup["last_failure"]["age_s"] < 60
+
+    notes.record_backup(storage, Backup("tuesday", ago(hours=-1), 1, ("local",)))
+    assert "attempt" not in run("status").stdout
+
+
+def ago(**time: float) -> str:
+    return (datetime.now(UTC) - timedelta(**time)).isoformat()

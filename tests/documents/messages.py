@@ -8,6 +8,10 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "appliance"
 
+_KINDS = (
+    "ApplianceError SettingsError StorageError SchemaError DatabaseError BackupError "
+    "BadRequestError NotFoundError ConflictError DamagedError KeyRefusedError DestinationError"
+).split()
 _HOLE = "\0"
 _FIXED_CHARACTERS = 8
 _FIXED_SHARE = 0.12
@@ -57,8 +61,7 @@ def _trees() -> Iterator[tuple[Path, ast.Module]]:
 def _makes_error(node: ast.AST) -> bool:
     if not isinstance(node, ast.Call) or not node.args or not isinstance(node.func, ast.Name):
         return False
-    kinds = "ApplianceError SettingsError StorageError SchemaError DatabaseError".split()
-    return node.func.id in kinds
+    return node.func.id in _KINDS
 
 
 def _first_argument(node: ast.AST) -> ast.expr:

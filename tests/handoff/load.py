@@ -6,11 +6,11 @@ import uuid
 from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
-from types import TracebackType
 from typing import Any
 
-from tests.handoff.client import Answer, Client
+from tests.handoff.client import Client
 from tests.harness.appliance import Appliance
+from tests.harness.kept_connection import Answer
 from tests.harness.waiting import wait_until
 from tests.scenarios.bookkeeper import transaction
 
@@ -75,12 +75,7 @@ class Load:
         self.wait_for_more()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         died = [thread.name for thread in self._threads if not thread.is_alive()]
         self._over.set()
         for thread in self._threads:

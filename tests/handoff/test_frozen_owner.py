@@ -2,9 +2,9 @@
 
 from appliance.postgres.waits import NOTHING_CHANGED, UNKNOWN
 from tests.handoff import scene
-from tests.handoff.client import ANSWER_LIMIT_S
 from tests.handoff.conftest import Make
 from tests.handoff.load import CLIENTS, Load
+from tests.harness.kept_connection import ANSWER_LIMIT_S
 from tests.harness.waiting import wait_until
 
 PAUSE_S = 3.0

@@ -3,8 +3,8 @@
 import os
 import subprocess
 import threading
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 import psycopg
@@ -20,10 +20,15 @@ from tests.harness.appliance import Appliance
 from tests.harness.waiting import wait_until
 
 
-def lock_a_table(holder: Any) -> None:
-    """Hold a table that every dump waits for."""
-    holder.execute("CREATE TABLE held ()")
-    holder.execute("BEGIN; LOCK TABLE held")
+@contextmanager
+def dump_that_waits(owner: Appliance) -> "Iterator[tuple[subprocess.Popen[bytes], Any]]":
+    """A dump, and the session that holds a table for which it waits."""
+    with closing(owner.connect()) as holder:
+        holder.execute("CREATE TABLE held ()")
+        holder.execute("BEGIN; LOCK TABLE held")
+        with start_dump(owner) as dump:
+            wait_until(lambda: waits_for_a_lock(owner, "pg_dump"), "the dump waits for the table")
+            yield dump, holder
 
 
 def start_dump(owner: Appliance) -> "subprocess.Popen[bytes]":
@@ -40,10 +45,8 @@ def test_a_dump_that_is_under_way_ends_before_the_database_moves(
     owner: Appliance, make_appliance: Make
 ) -> None:
     new = make_appliance()
-    with Load(owner) as load, closing(owner.connect()) as holder:
-        lock_a_table(holder)
-        with start_dump(owner) as dump:
-            wait_until(lambda: waits_for_a_lock(owner, "pg_dump"), "the dump waits for the table")
+    with Load(owner) as load:
+        with dump_that_waits(owner) as (dump, holder):
             new.start()
             scene.wait_for_line(owner, "a dump is running")
             assert dump.poll() is None
@@ -62,10 +65,8 @@ def test_a_dump_without_an_end_is_given_its_time_and_not_more(
     owner: Appliance, make_appliance: Make
 ) -> None:
     new = make_appliance()
-    with Load(owner) as load, closing(owner.connect()) as holder:
-        lock_a_table(holder)
-        with start_dump(owner) as dump:
-            wait_until(lambda: waits_for_a_lock(owner, "pg_dump"), "the dump waits for the table")
+    with Load(owner) as load:
+        with dump_that_waits(owner) as (dump, _holder):
             new.start().wait_until_up()
             assert dump.wait(DUMP_LIMIT_S) != 0
         load.wait_for_more()

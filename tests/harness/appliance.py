@@ -95,10 +95,10 @@ class Appliance:
             raise AssertionError(f"{error}\n{self.log}") from error
         return self
 
-    def status(self, path: str) -> int:
+    def status(self, path: str, timeout_s: float = 10.0) -> int:
         """The status of a GET, 0 if there is no answer."""
         try:
-            return requests.get(self.url + path, timeout=10).status_code
+            return requests.get(self.url + path, timeout=timeout_s).status_code
         except requests.RequestException:
             return 0
 

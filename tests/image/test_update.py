@@ -3,14 +3,12 @@
 import threading
 import time
 
-import pytest
 from docker.errors import APIError
 from docker.models.containers import Container
 
 from tests.harness.waiting import wait_until
 from tests.image.conftest import Deploy
 from tests.image.contained import Contained, Process, postmasters
-from tests.platform import DeployError
 from tests.scenarios.bookkeeper import Bookkeeper
 
 
@@ -67,17 +65,3 @@ def test_an_update_moves_the_data_and_never_runs_two_postmasters(deploy: Deploy)
     assert count.most == 1
     assert [entry.id for entry in appliance.platform.containers.of(appliance.app.name)] == [new.id]
     assert new.id != old.id
-
-
-def test_a_new_container_that_never_gets_healthy_leaves_the_old_one_serving(
-    deploy: Deploy,
-) -> None:
-    appliance = deploy()
-    bookkeeper = Bookkeeper(appliance)
-    bookkeeper.record(20, clients=2)
-    old = appliance.container
-    with pytest.raises(DeployError):
-        appliance.platform.update(appliance.app, deploy_timeout_s=0)
-    assert [entry.id for entry in appliance.platform.containers.of(appliance.app.name)] == [old.id]
-    appliance.wait_until_up()
-    assert len(bookkeeper.recorded()) == 20

@@ -24,7 +24,7 @@ def write(container: Container, app: Application, volume: Volume, path: Path) ->
     """Write the archive; what is half written is removed."""
     succeeded = run_hook(container)
     try:
-        with tarfile.open(path, "w:gz", format=tarfile.PAX_FORMAT) as target:
+        with tarfile.open(path, "w:gz", format=tarfile.PAX_FORMAT, compresslevel=1) as target:
             archive.add_text(target, SETTINGS, app.to_json())
             archive.add_text(target, SECRETS, volume.label())
             with paused(container, needed=not succeeded):

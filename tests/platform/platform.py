@@ -60,16 +60,17 @@ class Platform:
 
     def restore(self, path: Path, image: str = "") -> Application:
         """Restore into a new application; `image` stands for what the tag means today."""
-        app, kept, data = restore.read(path)
-        app = restore.renamed(app, f"{app.name}-{secrets.token_hex(3)}", image or app.image)
-        volume = create_volume(self.client, self.volume_name(app), kept)
-        try:
-            restore.populate(self.containers, app, volume, data)
-            restore.run_hook(self.containers, app, volume)
-            self._deploy_with(app, volume, 120)
-        except Exception:
-            self.remove(app)
-            raise
+        with restore.reading(path) as (original, kept, data):
+            name = f"{original.name}-{secrets.token_hex(3)}"
+            app = restore.renamed(original, name, image or original.image)
+            volume = create_volume(self.client, self.volume_name(app), kept)
+            try:
+                restore.populate(self.containers, app, volume, data)
+                restore.run_hook(self.containers, app, volume)
+                self._deploy_with(app, volume, 120)
+            except BaseException:
+                self.remove(app)
+                raise
         return app
 
     def remove(self, app: Application, keep_data: bool = False) -> None:

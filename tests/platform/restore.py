@@ -1,12 +1,13 @@
 """ONCE's restore: a new volume, filled in one idle container, the hook run in another."""
 
-import io
 import json
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 from docker.errors import NotFound
 from docker.models.containers import Container
@@ -25,22 +26,24 @@ class RestoreError(Exception):
     """The hook failed; its standard error is all that the user sees."""
 
 
-def read(path: Path) -> tuple[Application, Secrets, bytes]:
-    """Take an archive apart: the settings, the secrets, and a tar of `data/`."""
-    data = io.BytesIO()
+@contextmanager
+def reading(path: Path) -> Iterator[tuple[Application, Secrets, IO[bytes]]]:
+    """Take an archive apart: the settings, the secrets, and a tar of `data/`.
+
+    All of it is read before anything else is done, as ONCE does; ONCE keeps it in memory.
+    """
     texts = {}
-    with tarfile.open(path, "r|gz") as source, tarfile.open(fileobj=data, mode="w|") as target:
-        for member in source:
-            content = source.extractfile(member) if member.isreg() else None
-            if member.name in {SETTINGS, SECRETS} and content:
-                texts[member.name] = content.read().decode()
-            elif member.name == DATA or member.name.startswith(f"{DATA}/"):
-                target.addfile(member, content)
-    return (
-        Application.from_json(texts[SETTINGS]),
-        Secrets(**json.loads(texts[SECRETS])),
-        data.getvalue(),
-    )
+    with tempfile.TemporaryFile(dir=path.parent) as data:
+        with tarfile.open(path, "r|gz") as source, tarfile.open(fileobj=data, mode="w|") as target:
+            for member in source:
+                content = source.extractfile(member) if member.isreg() else None
+                if member.name in {SETTINGS, SECRETS} and content:
+                    texts[member.name] = content.read().decode()
+                elif member.name == DATA or member.name.startswith(f"{DATA}/"):
+                    target.addfile(member, content)
+        data.seek(0)
+        app, secrets = texts[SETTINGS], json.loads(texts[SECRETS])
+        yield Application.from_json(app), Secrets(**secrets), data
 
 
 def renamed(app: Application, name: str, image: str) -> Application:
@@ -48,7 +51,7 @@ def renamed(app: Application, name: str, image: str) -> Application:
     return replace(app, name=name, image=image)
 
 
-def populate(containers: Containers, app: Application, volume: Volume, data: bytes) -> None:
+def populate(containers: Containers, app: Application, volume: Volume, data: IO[bytes]) -> None:
     """Copy the archive into the volume, in a container that has it at /data only."""
     mount = Mount(f"/{DATA}", volume.name, type="volume")
     with idle(containers.create_idle("restore-temp", app.image, [mount])) as container:
@@ -71,7 +74,7 @@ def run_hook(containers: Containers, app: Application, volume: Volume) -> None:
 def has_hook(container: Container) -> bool:
     """Whether the image has a post-restore hook."""
     try:
-        container.get_archive(HOOK)
+        container.get_archive(HOOK)[0].close()  # type: ignore[attr-defined]
     except NotFound:
         return False
     return True

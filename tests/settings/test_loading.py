@@ -88,9 +88,7 @@ def test_tenants_that_are_switched_off_are_fine(text: str) -> None:
     assert load({"MULTI_TENANT": text}).warnings == ()
 
 
-@pytest.mark.parametrize(
-    "name", ["CORS_ORIGINS", "REDIS_URL", "BACKUP_SCHEDULE", "RATE_LIMIT_FILE"]
-)
+@pytest.mark.parametrize("name", ["CORS_ORIGINS", "REDIS_URL", "RATE_LIMIT", "RATE_LIMIT_FILE"])
 def test_a_variable_of_a_later_version_warns_that_it_has_no_effect(name: str) -> None:
     assert load({name: "hidden-4711"}).warnings == (f"{name} has no effect in this version.",)
 

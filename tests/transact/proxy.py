@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable
 from enum import Enum, auto
 from pathlib import Path
-from types import TracebackType
 
 
 class Cut(Enum):
@@ -42,12 +41,7 @@ class CommitProxy:
         threading.Thread(target=self._accept, daemon=True).start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._listener.close()
         shutil.rmtree(self.folder)
 

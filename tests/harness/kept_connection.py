@@ -8,39 +8,43 @@ from dataclasses import dataclass
 from typing import Any
 
 # The platform's proxy answers 504 then.
-TIMEOUT_S = 30.0
-HEALTH_TIMEOUT_S = 5.0
+ANSWER_LIMIT_S = 30.0
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Status and body."""
+    """Status, headers by their names in lower case, and body."""
 
     status: int
+    headers: dict[str, str]
     body: bytes
 
-    def json(self) -> Any:
-        """The document in the body."""
+    @property
+    def document(self) -> Any:
+        """The JSON that came."""
         return json.loads(self.body)
 
 
 class KeptConnection:
-    """To one port. Whatever goes wrong is an OSError or an http.client.HTTPException.
+    """To one `host:port`. Whatever goes wrong is an OSError or an http.client.HTTPException.
 
-    `used_at` is when something was sent or received last, by the monotonic clock.
+    A connection that the server closed is a failure of the next request, and not opened anew in
+    silence: that is the difference to `requests`. `used_at` is when something was sent or
+    received last, by the monotonic clock.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, where: str) -> None:
         self.used_at = time.monotonic()
-        self._http = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
+        self._http = http.client.HTTPConnection(where, timeout=ANSWER_LIMIT_S)
 
     def ask(self, method: str, path: str, headers: dict[str, str], body: Any = None) -> Answer:
         """Send a request, once, and return the answer, whatever its status."""
-        content = None if body is None else json.dumps(body)
+        content = None if body is None else json.dumps(body).encode()
         try:
             self._http.request(method, path, content, headers)
             response = self._http.getresponse()
-            return Answer(response.status, response.read())
+            named = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, named, response.read())
         except BaseException:
             self.close()
             raise
@@ -55,15 +59,3 @@ class KeptConnection:
     def close(self) -> None:
         """The next request opens a new one."""
         self._http.close()
-
-
-def status_of(port: int, path: str) -> int:
-    """The status of a GET on a connection of its own, 0 if there is no answer in 5 s."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=HEALTH_TIMEOUT_S)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status
-    except (OSError, http.client.HTTPException):
-        return 0
-    finally:
-        connection.close()

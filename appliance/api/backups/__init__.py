@@ -1,0 +1,1 @@
+"""Backups over HTTP: paths, bodies, and the steward that does the work."""

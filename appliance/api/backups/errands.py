@@ -1,0 +1,91 @@
+"""Errands: endpoints whose work the steward has done, since the API may not touch backups.
+
+The key is looked at in a transaction of its own, before: a restore replaces the keys as well.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from appliance.api.backups.faults import problem, unavailable
+from appliance.api.backups.models import Running
+from appliance.backups import requests
+from appliance.errors import ApplianceError
+from appliance.postgres.transact import Database
+from appliance.settings import Settings
+from appliance.storage import Storage
+from appliance.web.answers import Answer
+from appliance.web.api_keys import Credentials
+from appliance.web.endpoints import Endpoint
+from appliance.web.resources import Asked, Resource, admit
+
+# Proxies give up at 30.
+ANSWER_WITHIN_S = 20.0
+
+_ASK_FOR_S = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Errand(Endpoint):
+    """An endpoint that has the steward do `action`, with arguments made of what was asked.
+
+    `facts` makes its answer of the result. One that may take long answers 202 meanwhile.
+    """
+
+    action: str
+    arguments: Callable[[Asked], dict[str, Any]]
+    facts: Callable[[Any], dict[str, Any]] = dict
+    admin: bool = True
+
+
+class Errands(Resource[Errand]):
+    """Answers errands by way of the steward of this container."""
+
+    def __init__(
+        self,
+        path: str,
+        endpoints: Sequence[Errand],
+        settings: Settings,
+        storage: Storage,
+        database: Database,
+    ) -> None:
+        super().__init__(path, endpoints, database, settings.max_body_bytes)
+        self._instance = settings.appliance_instance
+        self._storage = storage
+
+    def serve(self, endpoint: Errand, credentials: Credentials, asked: Asked) -> Answer:
+        """Look at the key, then have it done; the time for both is bounded."""
+        deadline = time.monotonic() + ANSWER_WITHIN_S
+        caller = self.database.read(lambda connection: admit(connection, endpoint, credentials))
+        arguments = endpoint.arguments(asked)
+        try:
+            outcome = requests.ask(
+                self._storage,
+                self._instance,
+                endpoint.action,
+                arguments,
+                actor=f"key {caller.name}",
+                wait_s=max(_ASK_FOR_S, deadline - time.monotonic()),
+            )
+            return _answer(endpoint, arguments.get("name"), outcome)
+        except ApplianceError as error:
+            raise problem(error) from error
+
+
+def _answer(endpoint: Errand, name: str | None, outcome: requests.Outcome) -> Answer:
+    location = endpoint.location.format(name=name) if endpoint.location else None
+    if outcome.done:
+        facts = endpoint.facts(outcome.result)
+        return Answer(endpoint.status, _render(endpoint.answer, facts), location)
+    if Running not in endpoint.also.values():
+        raise unavailable("The steward has not answered in time. Try again in a moment.")
+    running = {"status": "running", "progress": outcome.progress}
+    named = {"name": name} if name else {}
+    return Answer(202, _render(Running, named | running), location)
+
+
+def _render(model: type[BaseModel], facts: dict[str, Any]) -> bytes:
+    return model.model_validate(facts).model_dump_json(by_alias=True, exclude_unset=True).encode()

@@ -1,0 +1,39 @@
+"""What is wrong with work on backups, as problems."""
+
+from appliance.backups import errors, names
+from appliance.backups.errors import BadRequestError
+from appliance.errors import ApplianceError, DatabaseError
+from appliance.web.problems import ProblemError
+
+_PROBLEMS: dict[type[ApplianceError], tuple[int, str]] = {
+    BadRequestError: (400, "bad-backup-name"),
+    errors.NotFoundError: (404, "no-such-backup"),
+    errors.ConflictError: (409, "backup-conflict"),
+    errors.DamagedError: (422, "backup-damaged"),
+    errors.KeyRefusedError: (422, "backup-key-refused"),
+    errors.DestinationError: (502, "destination-unusable"),
+}
+_OTHER = (500, "backup-failed")
+_RETRY_AFTER_S = 5
+
+
+def problem(error: ApplianceError) -> ProblemError:
+    """The answer to a request whose work ended so."""
+    if isinstance(error, DatabaseError):
+        return unavailable(str(error))
+    status, kind = _PROBLEMS.get(type(error), _OTHER)
+    return ProblemError(status, str(error), kind=kind)
+
+
+def unavailable(detail: str) -> ProblemError:
+    """A 503: nobody can work on backups now."""
+    headers = {"Retry-After": str(_RETRY_AFTER_S)}
+    return ProblemError(503, detail, kind="backups-unavailable", headers=headers)
+
+
+def check_name(text: str) -> str:
+    """Return the name of a backup; raises a 400 for what cannot be one."""
+    try:
+        return names.check(text)
+    except BadRequestError as error:
+        raise problem(error) from error

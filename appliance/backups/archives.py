@@ -1,0 +1,136 @@
+"""The command lines of pg_dump and pg_restore, and what an archive holds by reading it back."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.parse import quote
+
+from appliance import settings
+from appliance.backups import contents, databases
+from appliance.backups.contents import Contents
+from appliance.backups.errors import BackupError
+from appliance.backups.manifest import Table
+from appliance.postgres import binaries, config
+from appliance.process import PIPE, Running
+from appliance.resources import Resources
+
+# Level 3 takes three times the processor, which requests need too, for a few percent.
+COMPRESSION = "zstd:1"
+
+# A migration that holds a table may end first; after that the backup fails and says so.
+_LOCK_WAIT = "60s"
+_MOST_JOBS = 4
+
+Command = list[str | Path]
+
+
+def prepare_environment() -> None:
+    """Have these programs write times the same way wherever they run, and say who they are."""
+    settings.set_variable("PGTZ", "UTC")
+    settings.set_variable("PGAPPNAME", databases.PROGRAM)
+
+
+def jobs(resources: Resources) -> int:
+    """How many processes dump and load at once."""
+    return min(resources.cpus, _MOST_JOBS)
+
+
+def dumping(socket_folder: Path, database: str, *options: str) -> Command:
+    """pg_dump of one database; it writes to its output, or where the options say."""
+    fixed = [f"--compress={COMPRESSION}", f"--lock-wait-timeout={_LOCK_WAIT}"]
+    return [*_client("pg_dump", socket_folder), "--dbname", _named(database), *fixed, *options]
+
+
+def dumping_roles(socket_folder: Path) -> Command:
+    """pg_dumpall of the roles."""
+    return [*_client("pg_dumpall", socket_folder), "--roles-only"]
+
+
+def loading(socket_folder: Path, database: str, *options: str | Path) -> Command:
+    """pg_restore into a database, from its input or from the archive that the options name."""
+    into = ["--dbname", _named(database), "--exit-on-error"]
+    return [*_client("pg_restore", socket_folder), *into, *options]
+
+
+def running_sql(socket_folder: Path, database: str) -> Command:
+    """psql that runs the script on its input, to its first error."""
+    into = ["--dbname", _named(database), "--no-psqlrc", "--quiet", "--file=-"]
+    return [*_client("psql", socket_folder), *into, "--set=ON_ERROR_STOP=1"]
+
+
+def reading(*archive: Path) -> Command:
+    """pg_restore that writes an archive's data as a script; the archive is its input or a path."""
+    return [binaries.program("pg_restore"), "--data-only", "--file=-", *archive]
+
+
+def reading_section() -> Command:
+    """The same of its input, for a database that has all but the data: empty large objects too."""
+    return [binaries.program("pg_restore"), "--section=data", "--file=-"]
+
+
+def read_directory(archive: Path) -> Contents:
+    """What a directory archive holds. Reads all of it."""
+    with Running(reading(archive), output=PIPE) as reader:
+        return _read(reader)
+
+
+def read_database(socket_folder: Path, database: str, tables: Sequence[Table] = ()) -> Contents:
+    """What a database holds now, in the same terms.
+
+    If it is known what `tables` there should be, about half of it is read by a second process.
+    """
+    script = ("--data-only", "--format=plain", "--compress=none")
+    half = [table.name for table in _half(tables)]
+    parts = [[f"--exclude-table={name}" for name in half]]
+    parts += [[f"--table={name}" for name in half]] if half else []
+    with ExitStack() as stack:
+        threads = stack.enter_context(ThreadPoolExecutor(len(parts)))
+        commands = [dumping(socket_folder, database, *script, *part) for part in parts]
+        # Before the threads: a program ends with the thread that started it.
+        readers = [stack.enter_context(Running(one, output=PIPE)) for one in commands]
+        found = list(threads.map(_read, readers))
+    together = [table for part in found for table in part.tables]
+    return Contents(sorted(together, key=lambda table: table.name), sum(p.others for p in found))
+
+
+def file_name(database: str) -> str:
+    """A database's name as a file's: what no file can be called is written %XX.
+
+    >>> file_name("a/b"), file_name("..")
+    ('a%2Fb', '%2E.')
+    """
+    name = quote(database, safe="")
+    return f"%2E{name[1:]}" if name.startswith(".") else name
+
+
+def _read(reader: Running) -> Contents:
+    try:
+        found = contents.read(reader.output)
+    except EOFError as error:
+        reader.finish()
+        raise BackupError(f"A script of Postgres ends too early: {error}.") from error
+    reader.finish()
+    return found
+
+
+def _half(tables: Sequence[Table]) -> list[Table]:
+    """The largest tables, as long as they are not more than half of all."""
+    rest = sum(table.bytes for table in tables) / 2
+    chosen = []
+    for table in sorted(tables, key=lambda one: one.bytes, reverse=True):
+        if 0 < table.bytes <= rest:
+            chosen.append(table)
+            rest -= table.bytes
+    return chosen
+
+
+def _client(program: str, socket_folder: Path) -> Command:
+    where = [f"--host={socket_folder}", f"--username={config.SUPERUSER}", "--no-password"]
+    return [binaries.program(program), *where]
+
+
+def _named(database: str) -> str:
+    # A bare name with an equals sign would be taken for a connection string.
+    escaped = database.replace("\\", "\\\\").replace("'", "\\'")
+    return f"dbname='{escaped}'"

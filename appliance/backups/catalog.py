@@ -1,0 +1,112 @@
+"""Every backup there is, whichever destinations keep it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from appliance.backups import names
+from appliance.backups.destinations.contract import Destination, Entry
+from appliance.backups.errors import ConflictError, DestinationError, NotFoundError
+from appliance.backups.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One backup: the names of the `destinations` that keep it, its `path` in the first of them.
+
+    `manifest` is None if it cannot be read; `fault` says why. `everywhere` are damaged copies too.
+    """
+
+    name: str
+    path: str
+    destinations: tuple[str, ...]
+    manifest: Manifest | None
+    fault: str | None
+    everywhere: tuple[str, ...] = ()
+
+    @property
+    def created_at(self) -> str | None:
+        """What time it holds the state of."""
+        return self.manifest.created_at if self.manifest else None
+
+
+class Catalog:
+    """The backups of some destinations, as they are now."""
+
+    def __init__(self, destinations: Iterable[Destination]) -> None:
+        self._destinations = {destination.name: destination for destination in destinations}
+        self.away: list[DestinationError] = []
+
+    @property
+    def destinations(self) -> list[Destination]:
+        """All of them, in the order of the settings."""
+        return list(self._destinations.values())
+
+    def all(self, *, whole: bool = False) -> list[Listed]:
+        """Every backup, the newest first; damaged ones at the end.
+
+        Why a destination could not be asked is in `away` then. Raises DestinationError if that is
+        so for all of them; with `whole`, for one.
+        """
+        found: dict[str, list[tuple[Destination, Entry]]] = {}
+        self.away = []
+        for destination in self.destinations:
+            try:
+                entries = destination.list_manifests()
+            except DestinationError as error:
+                self.away.append(error)
+                continue
+            for entry in entries:
+                found.setdefault(entry.name, []).append((destination, entry))
+        if self.away and (whole or len(self.away) == len(self.destinations)):
+            raise self.away[0]
+        listed = [_listed(name, copies) for name, copies in found.items()]
+        return sorted(listed, key=lambda one: (one.created_at or "", one.name), reverse=True)
+
+    def find(self, name: str, *, whole: bool = False) -> Listed:
+        """One backup; raises NotFoundError, or BadRequestError for what is no name."""
+        names.check(name)
+        for one in self.all(whole=whole):
+            if one.name == name:
+                return one
+        if self.away:
+            raise self.away[0]
+        raise NotFoundError(
+            f"There is no backup {name} in {', '.join(self._destinations)}.",
+            "See `appliance backup list`.",
+        )
+
+    def keepers(self, listed: Listed) -> list[Destination]:
+        """The destinations that keep a backup."""
+        return [self._destinations[name] for name in listed.destinations]
+
+    def remove(self, listed: Listed) -> int:
+        """Remove a backup from all of them; returns bytes freed."""
+        keepers = [self._destinations[name] for name in listed.everywhere]
+        return sum(destination.delete(listed.name) for destination in keepers)
+
+    def refuse_taken(self, name: str) -> None:
+        """Raise ConflictError if one of them has a backup of this name."""
+        for destination in self.destinations:
+            try:
+                destination.read_manifest(name)
+            except NotFoundError:
+                continue
+            except DestinationError:
+                # It can still be kept in the others; whoever stores it there says what is wrong.
+                if len(self.destinations) == 1:
+                    raise
+                continue
+            raise ConflictError(
+                f"There is a backup {name} in {destination.name} already.",
+                "Choose another name, or delete it first.",
+            )
+
+
+def _listed(name: str, copies: list[tuple[Destination, Entry]]) -> Listed:
+    everywhere = tuple(destination.name for destination, _ in copies)
+    # A damaged copy must not hide a whole one.
+    copies = [copy for copy in copies if copy[1].manifest is not None] or copies
+    first, entry = copies[0]
+    path = f"{first.where.rstrip('/')}/{name}"
+    keepers = tuple(destination.name for destination, _ in copies)
+    return Listed(name, path, keepers, entry.manifest, entry.fault, everywhere)

@@ -1,0 +1,154 @@
+"""What is in a dump: rows and a checksum of each table, read from the script that pg_dump and
+pg_restore write.
+
+The same reading of an archive and of the database that was made from it must be equal: rows come
+back in the order in which they were copied.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import IO
+
+from appliance.backups.manifest import Table
+
+_BLOCK_BYTES = 1 << 20
+_COPY, _FROM = b"COPY ", b" FROM stdin;\n"
+_END = b"\n\\.\n"
+# Sequences' values and large objects are statements.
+_STATEMENT = b"SELECT pg_catalog."
+# Which pg_dump writes at the head of each script.
+_PROLOGUE = _STATEMENT + b"set_config("
+_OBJECT_BEGINS, _OBJECT_ENDS = _STATEMENT + b"lo_open(", _STATEMENT + b"lo_close("
+
+
+@dataclass
+class Contents:
+    """Every table, and a checksum over all else that is data, whatever its order."""
+
+    tables: list[Table] = field(default_factory=list)
+    others: int = 0
+
+    @property
+    def others_hex(self) -> str:
+        """The checksum of what is no table, as the manifest has it."""
+        return f"{self.others % (1 << 256):064x}"
+
+
+def read(script: IO[bytes]) -> Contents:
+    """Read a data-only script to its end; uses a few MB, whatever its size."""
+    reader = _Reader(script)
+    contents = Contents()
+    while (line := reader.line()) is not None:
+        if line.startswith(_COPY):
+            contents.tables.append(_table(_name(reader.rest_of(line, b'"')), reader))
+        elif line.startswith(_STATEMENT) and not line.startswith(_PROLOGUE):
+            contents.others += _other(line, reader)
+    contents.tables.sort(key=lambda table: table.name)
+    return contents
+
+
+def in_order(script: IO[bytes]) -> Iterator[bytes]:
+    """The script, changed so that rows come to lie in the order in which they are in it.
+
+    In a table that was truncated in the same transaction, COPY looks for no room between rows.
+    """
+    reader = _Reader(script)
+    while (line := reader.line()) is not None:
+        if not line.startswith(_COPY):
+            yield line
+            continue
+        header = reader.rest_of(line, b'"')
+        yield b"BEGIN;\nTRUNCATE TABLE ONLY " + _name(header).encode() + b";\n" + header
+        yield from reader.blocks()
+        yield _END[1:] + b"COMMIT;\n"
+
+
+def _name(header: bytes) -> str:
+    """The table's name as SQL has it; its columns follow in brackets, if it has any."""
+    text = header[len(_COPY) : -len(_FROM)].decode()
+    quoted = False
+    for position, letter in enumerate(text):
+        quoted ^= letter == '"'
+        if letter == "(" and not quoted:
+            return text[:position].rstrip()
+    return text.rstrip()
+
+
+def _other(line: bytes, reader: "_Reader") -> int:
+    """The checksum of one statement, or of all that make one large object."""
+    digest = hashlib.sha256(reader.rest_of(line, b"'"))
+    if line.startswith(_OBJECT_BEGINS):
+        while not line.startswith(_OBJECT_ENDS) and (more := reader.line()) is not None:
+            digest.update(line := more)
+    return int.from_bytes(digest.digest())
+
+
+def _table(name: str, reader: "_Reader") -> Table:
+    digest, rows, size = hashlib.sha256(), 0, 0
+    for block in reader.blocks():
+        digest.update(block)
+        rows += block.count(b"\n")
+        size += len(block)
+    return Table(name, rows, size, digest.hexdigest())
+
+
+class _Reader:
+    """Lines, and between them the blocks of one table's data."""
+
+    def __init__(self, script: IO[bytes]) -> None:
+        self._script = script
+        self._rest = b""
+
+    def line(self) -> bytes | None:
+        """The next line; None at the end."""
+        while (end := self._rest.find(b"\n")) < 0:
+            if not self._fill():
+                return None
+        line, self._rest = self._rest[: end + 1], self._rest[end + 1 :]
+        return line
+
+    def rest_of(self, line: bytes, quote: bytes) -> bytes:
+        """The whole statement that begins with this line: a name may hold the end of a line."""
+        while line.count(quote) % 2 and (more := self.line()) is not None:
+            line += more
+        return line
+
+    def blocks(self) -> "_Blocks":
+        """The data up to the line that ends it."""
+        return _Blocks(self)
+
+    def take_block(self) -> tuple[bytes, bool]:
+        """Data, and whether it is the last. Each begins at the start of a line."""
+        if self._rest.startswith(_END[1:]):
+            self._rest = self._rest[len(_END) - 1 :]
+            return b"", True
+        if (end := self._rest.find(_END)) >= 0:
+            block, self._rest = self._rest[: end + 1], self._rest[end + len(_END) :]
+            return block, True
+        # The end may come with what is read next, so its first bytes wait for it.
+        last_line = self._rest.rfind(b"\n") + 1
+        block, self._rest = self._rest[:last_line], self._rest[last_line:]
+        if not self._fill():
+            raise EOFError("the data of a table has no end")
+        return block, False
+
+    def _fill(self) -> bool:
+        block = self._script.read(_BLOCK_BYTES)
+        self._rest += block
+        return bool(block)
+
+
+class _Blocks:
+    def __init__(self, reader: _Reader) -> None:
+        self._reader = reader
+        self._over = False
+
+    def __iter__(self) -> "_Blocks":
+        return self
+
+    def __next__(self) -> bytes:
+        if self._over:
+            raise StopIteration
+        block, self._over = self._reader.take_block()
+        return block

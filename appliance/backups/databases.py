@@ -1,0 +1,176 @@
+"""Databases as a whole: which there are, what describes one, how to make it anew."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from appliance.backups.errors import BackupError
+from appliance.errors import DatabaseError
+from appliance.postgres import config
+from appliance.postgres.connect import Connection, connect_in, reason
+
+# The handoff waits for connections of this name, within bounds.
+PROGRAM = "appliance backup"
+# Never in a backup, and there in every cluster.
+MAINTENANCE = "template1"
+# Databases of ours for a time, while one is being restored. Whoever dies then leaves them.
+PASSING = "appliance_restore_"
+
+# Connections that failed, and a server that stops or starts.
+_AWAY = frozenset({"08", "57"})
+
+_LIST = "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname"
+_DESCRIBE = """
+    SELECT pg_get_userbyid(datdba), pg_encoding_to_char(encoding), datlocprovider::text,
+        datcollate, datctype, daticulocale, datconnlimit, datacl IS NULL,
+        shobj_description(oid, 'pg_database')
+    FROM pg_database WHERE datname = %s
+"""
+_GRANTS = """
+    SELECT CASE WHEN grantee = 0 THEN NULL ELSE pg_get_userbyid(grantee) END,
+        privilege_type, is_grantable
+    FROM pg_database, aclexplode(datacl) WHERE datname = %s ORDER BY 1, 2
+"""
+_SETTINGS = """
+    SELECT CASE WHEN setrole = 0 THEN NULL ELSE pg_get_userbyid(setrole) END, entry
+    FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase, unnest(setconfig) entry
+    WHERE datname = %s ORDER BY 1, 2
+"""
+
+
+def connect_to(socket_folder: Path, database: str) -> Connection:
+    """A superuser's connection for the work on backups."""
+    return connect_in(socket_folder, config.SUPERUSER, database, PROGRAM)
+
+
+@contextmanager
+def reached() -> Iterator[None]:
+    """Say in words what Postgres says against it, or that it cannot be reached."""
+    try:
+        yield
+    except psycopg.Error as error:
+        if error.sqlstate is not None and error.sqlstate[:2] not in _AWAY:
+            raise BackupError(
+                f"Postgres refuses: {reason(error)}.", "Nothing was changed; see what it says."
+            ) from error
+        raise DatabaseError(
+            f"The database could not be reached, or went away: {reason(error)}.",
+            "Is the appliance running on this storage? See `appliance status`.",
+        ) from error
+
+
+def names(connection: Connection) -> list[str]:
+    """Every database that holds something of somebody."""
+    found = [row[0] for row in connection.execute(_LIST)]
+    return [name for name in found if not name.startswith(PASSING)]
+
+
+def drop_passing(connection: Connection) -> None:
+    """Remove what a restore that died has left. Call it while holding the lock on backups."""
+    for (name,) in connection.execute(_LIST).fetchall():
+        if name.startswith(PASSING):
+            drop(connection, name)
+
+
+def drop(connection: Connection, name: str) -> None:
+    """Remove a database, whoever is connected to it."""
+    connection.execute(
+        sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+    )
+
+
+def describe(connection: Connection, name: str) -> dict[str, Any]:
+    """What CREATE DATABASE needs to be told, and what comes after it; plain JSON."""
+    row = connection.execute(_DESCRIBE, (name,)).fetchone()
+    if row is None:
+        raise LookupError(name)
+    keys = ("owner", "encoding", "provider", "collate", "ctype", "icu_locale", "limit")
+    return {
+        **dict(zip(keys, row[:7], strict=True)),
+        "default_grants": row[7],
+        "comment": row[8],
+        "grants": [list(entry) for entry in connection.execute(_GRANTS, (name,))],
+        "settings": [list(entry) for entry in connection.execute(_SETTINGS, (name,))],
+    }
+
+
+def size_bytes(connection: Connection, name: str) -> int:
+    """What a database takes on disk."""
+    row = connection.execute("SELECT pg_database_size(%s)", (name,)).fetchone()
+    return int(row[0]) if row else 0
+
+
+def create(connection: Connection, name: str, properties: dict[str, Any]) -> None:
+    """Make an empty database called `name` with the properties of another."""
+    owner = sql.Identifier(properties["owner"])
+    icu = properties["provider"] == "i"
+    connection.execute(
+        sql.SQL(
+            "CREATE DATABASE {} TEMPLATE template0 OWNER {} ENCODING {} LC_COLLATE {} LC_CTYPE {} "
+            "CONNECTION LIMIT {} LOCALE_PROVIDER {}{}"
+        ).format(
+            sql.Identifier(name),
+            owner,
+            sql.Literal(properties["encoding"]),
+            sql.Literal(properties["collate"]),
+            sql.Literal(properties["ctype"]),
+            sql.Literal(properties["limit"]),
+            sql.SQL("icu" if icu else "libc"),
+            sql.SQL(" ICU_LOCALE {}").format(sql.Literal(properties["icu_locale"]))
+            if icu
+            else sql.SQL(""),
+        )
+    )
+    if properties.get("comment") is not None:
+        about, comment = sql.Identifier(name), sql.Literal(properties["comment"])
+        connection.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(about, comment))
+    _grant(connection, name, properties)
+    _configure(connection, name, properties["settings"])
+
+
+def _grant(connection: Connection, name: str, properties: dict[str, Any]) -> None:
+    if properties["default_grants"]:
+        return
+    database = sql.Identifier(name)
+    connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
+    for grantee, privilege, grantable in properties["grants"]:
+        connection.execute(
+            sql.SQL("GRANT {} ON DATABASE {} TO {}{}").format(
+                _privilege(privilege),
+                database,
+                sql.SQL("PUBLIC") if grantee is None else sql.Identifier(grantee),
+                sql.SQL(" WITH GRANT OPTION" if grantable else ""),
+            )
+        )
+
+
+def _privilege(name: str) -> sql.SQL:
+    return {
+        "CREATE": sql.SQL("CREATE"),
+        "CONNECT": sql.SQL("CONNECT"),
+        "TEMPORARY": sql.SQL("TEMPORARY"),
+    }[name]
+
+
+def _configure(connection: Connection, name: str, settings: list[list[Any]]) -> None:
+    for role, entry in settings:
+        variable, _, value = entry.partition("=")
+        whom = sql.SQL("ALTER DATABASE {}").format(sql.Identifier(name))
+        if role is not None:
+            whom = sql.SQL("ALTER ROLE {} IN DATABASE {}").format(
+                sql.Identifier(role), sql.Identifier(name)
+            )
+        # pg_db_role_setting keeps lists as SQL wrote them; a list quoted as a whole is another.
+        written = sql.SQL(value) if variable in _LISTS else sql.Literal(value)
+        parts = (whom, sql.Identifier(*variable.split(".")), written)
+        connection.execute(sql.SQL("{} SET {} TO {}").format(*parts))
+
+
+_LISTS = frozenset(
+    "local_preload_libraries search_path session_preload_libraries "
+    "shared_preload_libraries temp_tablespaces unix_socket_directories".split()
+)

@@ -1,0 +1,129 @@
+"""What every destination can do, whatever it is made of."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from appliance.backups import manifest as manifests
+from appliance.backups import names
+from appliance.backups.errors import BadRequestError, ConflictError, DamagedError, NotFoundError
+from appliance.backups.manifest import File, Manifest
+
+# Told how many more bytes are done.
+Report = Callable[[int], None]
+
+DAY_S = 24 * 60 * 60.0
+# Marks what is no backup yet, or none any more. No name of a backup starts with a dot.
+STAGING = ".staging"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A backup in a list: its manifest, or the sentence that says why it cannot be read."""
+
+    name: str
+    manifest: Manifest | None
+    fault: str | None
+
+
+class Destination(Protocol):
+    """A place that keeps backups. One without its manifest does not exist.
+
+    `name` is the user's, `where` is for people: a path or s3://bucket/prefix, never a secret. Every
+    method checks names before they touch a path or a key (BadRequestError), and raises
+    DestinationError if the place cannot be reached or used; nothing was changed then, unless it
+    says so. One writer at a time for one name.
+    """
+
+    name: str
+    where: str
+
+    def list_manifests(self) -> list[Entry]:
+        """All backups here by name, damaged ones too; what is no backup is left out."""
+
+    def read_manifest(self, name: str) -> Manifest:
+        """The manifest of one backup; raises NotFoundError, DamagedError."""
+
+    def store(self, manifest: Manifest, folder: Path, report: Report) -> None:
+        """Copy the backup's files from `folder` to here, checked, and its manifest last.
+
+        Broken off, it leaves nothing that claims to be a backup, and may be called again. Raises
+        ConflictError if a backup of that name is here, DamagedError if `folder` does not hold what
+        the manifest says.
+        """
+
+    def fetch(self, manifest: Manifest, folder: Path, report: Report) -> None:
+        """Copy the backup's files from here to `folder`, which exists and is empty, checked.
+
+        Raises DamagedError that names the first file that differs; no file is left half.
+        """
+
+    def folder_of(self, name: str) -> Path | None:
+        """Where the backup lies if that is a folder, so that nobody needs to fetch it."""
+
+    def delete(self, name: str) -> int:
+        """Remove a backup, its manifest first; returns bytes freed. Raises NotFoundError."""
+
+    def clean(self, older_than_s: float = DAY_S) -> None:
+        """Remove what interrupted stores and deletes left, if nothing in it is younger.
+
+        Whoever knows that nobody else writes here may say 0.
+        """
+
+
+def can_be_name(text: str) -> bool:
+    """Whether a backup may be called so."""
+    try:
+        names.check(text)
+    except BadRequestError:
+        return False
+    return True
+
+
+def check(manifest: Manifest) -> None:
+    """Make sure that nothing in a manifest leads out of the backup; raises DamagedError."""
+    names.check(manifest.name)
+    for file in manifest.files:
+        if not _stays_inside(file):
+            raise damaged(
+                manifest.name, f"its manifest names {file.path!a} with {file.size!a} bytes"
+            )
+
+
+def same_name(manifest: Manifest, name: str, where: str) -> Manifest:
+    """Return the manifest if it is that of `name`; raises DamagedError."""
+    if manifest.name == name:
+        return manifest
+    raise DamagedError(
+        f"What {where} keeps as {name} is the backup {str(manifest.name)[:80]!a}.",
+        "Give it its own name back.",
+    )
+
+
+def damaged(name: str, what: str) -> DamagedError:
+    """The error for a backup that is not what its manifest says."""
+    return DamagedError(
+        f"The backup {name} is damaged: {what}.", "Use another backup, or another copy."
+    )
+
+
+def not_found(name: str, where: str) -> NotFoundError:
+    """The error for a backup that is not there."""
+    return NotFoundError(
+        f"There is no backup {name} in {where}.", "List the backups to see which there are."
+    )
+
+
+def conflict(name: str, where: str) -> ConflictError:
+    """The error for a name that is taken."""
+    return ConflictError(
+        f"There is a backup {name} in {where} already; it was left as it is.",
+        "Choose another name, or delete that backup first.",
+    )
+
+
+def _stays_inside(file: File) -> bool:
+    parts = file.path.split("/")
+    ours = parts[0] in {manifests.FILE, STAGING}
+    return not ({"", ".", ".."} & set(parts) or ours or file.size < 0) and "\0" not in file.path

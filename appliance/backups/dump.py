@@ -1,0 +1,145 @@
+"""Dumping: every database at one moment each, and the roles, into a folder of one's own.
+
+Not encrypted, a database is a directory that several processes of pg_dump write. Encrypted, it
+is one stream that passes from pg_dump to the disk, in the clear nowhere.
+"""
+
+import io
+from collections.abc import Sequence
+from concurrent import futures
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import IO, Any, BinaryIO, cast
+
+from appliance.backups import archives, contents, databases
+from appliance.backups.contents import Contents
+from appliance.backups.encryption import Sealer
+from appliance.backups.manifest import DatabaseDump
+from appliance.backups.progress import CopyWatch, Progress
+from appliance.backups.room import Room
+from appliance.postgres.connect import Connection
+from appliance.process import PIPE, Running, run
+
+ROLES = "roles.sql"
+FOLDER = "databases"
+SEALED = ".age"
+
+_LOOK_EVERY_S = 0.25
+
+
+class Dumper:
+    """Dumps what the Postgres with its socket in `socket_folder` holds, into `folder`."""
+
+    def __init__(
+        self,
+        socket_folder: Path,
+        folder: Path,
+        sealer: Sealer | None,
+        *,
+        jobs: int,
+        progress: Progress,
+        room: Room,
+    ) -> None:
+        self._server = socket_folder
+        self._folder = folder
+        self._sealer = sealer
+        self._jobs = jobs
+        self._progress = progress
+        self._room = room
+
+    def roles(self) -> str:
+        """Dump the roles; returns the file's path below the backup's folder."""
+        script = run(archives.dumping_roles(self._server)).stdout.encode()
+        name = ROLES if self._sealer is None else ROLES + SEALED
+        with (self._folder / name).open("xb") as file:
+            self._write(io.BytesIO(script), file)
+        return name
+
+    def databases(self) -> tuple[DatabaseDump, ...]:
+        """Dump every database, one after the other."""
+        (self._folder / FOLDER).mkdir()
+        with closing(databases.connect_to(self._server, databases.MAINTENANCE)) as connection:
+            found = databases.names(connection)
+            sizes = {name: databases.size_bytes(connection, name) for name in found}
+            self._progress.begin("dumping", sum(sizes.values()))
+            return tuple(self._database(connection, name, sizes[name]) for name in found)
+
+    def _database(self, connection: Connection, name: str, size_bytes: int) -> DatabaseDump:
+        properties = databases.describe(connection, name)
+        watch = CopyWatch(connection, name, self._progress)
+        path = f"{FOLDER}/{archives.file_name(name)}"
+        if self._sealer is None:
+            found = self._directory(name, path, watch)
+        else:
+            path += SEALED
+            found = self._stream(name, path, watch)
+        self._progress.part_ends(size_bytes)
+        tables = tuple(found.tables)
+        return DatabaseDump(name, path, size_bytes, properties, tables, found.others_hex)
+
+    def _directory(self, name: str, path: str, watch: CopyWatch) -> Contents:
+        target = self._folder / path
+        options = ("--format=directory", f"--jobs={self._jobs}", f"--file={target}")
+        with Running(archives.dumping(self._server, name, *options)) as dump:
+            while not dump.ended_within(_LOOK_EVERY_S):
+                self._look(watch)
+            dump.finish()
+        return archives.read_directory(target)
+
+    def _stream(self, name: str, path: str, watch: CopyWatch) -> Contents:
+        with (
+            ThreadPoolExecutor(2) as threads,
+            (self._folder / path).open("xb") as file,
+            Running(archives.dumping(self._server, name, "--format=custom"), output=PIPE) as dump,
+            Running(archives.reading(), input=PIPE, output=PIPE) as reader,
+        ):
+            found = threads.submit(contents.read, reader.output)
+            written = threads.submit(self._write_and_read, dump.output, reader.input, file)
+            try:
+                self._await([found, written], watch)
+            except (OSError, EOFError):
+                # A pipe broke: the reason is what the program at its end said.
+                if dump.ended_within(1.0):
+                    dump.finish()
+                raise
+            dump.finish()
+            reader.finish()
+        return found.result()
+
+    def _write_and_read(self, dump: IO[bytes], reader: IO[bytes], file: BinaryIO) -> None:
+        self._write(cast("BinaryIO", _Tee(dump, reader)), file)
+        reader.close()
+
+    def _write(self, source: BinaryIO, file: BinaryIO) -> None:
+        if self._sealer is None:
+            file.write(source.read())
+        else:
+            self._sealer.encrypt(source, file)
+
+    def _await(self, work: Sequence[Future[Any]], watch: CopyWatch) -> None:
+        pending = set(work)
+        while pending:
+            done, pending = futures.wait(
+                pending, timeout=_LOOK_EVERY_S, return_when=futures.FIRST_COMPLETED
+            )
+            for one in done:
+                one.result()
+            self._look(watch)
+
+    def _look(self, watch: CopyWatch) -> None:
+        self._room.check()
+        watch.look()
+
+
+class _Tee:
+    """A stream that shows everything that is read from it to another reader too."""
+
+    def __init__(self, source: IO[bytes], other: IO[bytes]) -> None:
+        self._source = source
+        self._other = other
+
+    def read(self, size: int = -1) -> bytes:
+        block = self._source.read(size)
+        self._other.write(block)
+        return block

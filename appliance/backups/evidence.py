@@ -1,0 +1,113 @@
+"""Which state in a restored storage is the newest consistent one: by evidence, not by hope."""
+
+import json
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from appliance.backups import manifest
+from appliance.backups.errors import DamagedError
+from appliance.errors import ApplianceError
+from appliance.postgres import hook_window
+from appliance.storage import Storage
+
+_BY_HAND = (
+    "If you know better, RESTORE_FROM=dump takes the dump, and RESTORE_FROM=pgdata the cluster."
+)
+
+
+class Choice(Enum):
+    """What a restore is made from."""
+
+    DUMP = "dump"
+    CLUSTER = "pgdata"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What lies in the storage.
+
+    `window`: the manifest of a hook is there, so the copy was made just after that hook. `fault`
+    says what is wrong with the dump, if it was looked at. `late_mark`: the mark that a copy comes
+    to last. `failed_elsewhere`: a hook failed in a container that did not own the database.
+    `one_generation`: no hook began while the copy was made.
+    """
+
+    window: bool
+    late_mark: bool
+    fault: str | None
+    cluster: bool
+    restoring: bool
+    failed_elsewhere: bool
+    one_generation: bool = True
+
+
+def gather(storage: Storage) -> Evidence:
+    """Look. Reads every file of the dump, if there is one."""
+    window = hook_window.is_open(storage)
+    return Evidence(
+        window=window,
+        late_mark=storage.hook_window.exists(),
+        fault=_fault(storage.hook_backup) if window else None,
+        cluster=(storage.pgdata / "PG_VERSION").exists(),
+        restoring=storage.restoring.exists(),
+        failed_elsewhere=_failed_elsewhere(storage),
+        one_generation=hook_window.is_of_one_generation(storage),
+    )
+
+
+def decide(found: Evidence) -> Choice:
+    """Choose; raises ApplianceError where nothing is proven."""
+    if found.window:
+        if found.fault:
+            # The copy was made while the database ran, so the cluster beside the dump is torn.
+            raise ApplianceError(
+                f"{found.fault} It cannot be restored, and the cluster beside it was copied while "
+                "the database ran, so it is torn.",
+                f"Restore another backup. {_BY_HAND}",
+            )
+        return Choice.DUMP
+    if not found.cluster:
+        raise ApplianceError(
+            "There is nothing to restore: neither the dump of a pre-backup hook nor a cluster.",
+            "Is this the right backup?",
+        )
+    _check_cluster_is_whole(found)
+    return Choice.CLUSTER
+
+
+def _check_cluster_is_whole(found: Evidence) -> None:
+    reason = ""
+    if found.restoring:
+        reason = "a restore of it was broken off"
+    elif found.late_mark:
+        reason = "it was copied while a pre-backup hook was finishing, so the database ran"
+    elif not found.one_generation:
+        reason = "a pre-backup hook began while it was copied, so the database ran"
+    elif found.failed_elsewhere:
+        reason = (
+            "its hook failed in a container that did not own the database, so the database went on "
+            "running in another while it was copied"
+        )
+    if reason:
+        raise ApplianceError(
+            f"There is no dump, and the cluster cannot be trusted: {reason}.",
+            f"Restore another backup. {_BY_HAND}",
+        )
+
+
+def _fault(folder: Path) -> str | None:
+    try:
+        manifest.check_files(manifest.read(folder), folder)
+    except DamagedError as error:
+        return error.message
+    return None
+
+
+def _failed_elsewhere(storage: Storage) -> bool:
+    try:
+        note = json.loads(storage.hook_failure.read_text(encoding="utf-8"))
+        owner = json.loads(storage.owner.read_text(encoding="utf-8"))
+        return bool(note["owner"] == owner["instance"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

@@ -1,0 +1,194 @@
+"""Restoring into a running appliance: load beside, compare, swap by renaming databases.
+
+The swap is one transaction. Postgres holds the lock on a database's name until it is over, so who
+connects meanwhile waits, and then finds the other one; requests are held as in a handoff.
+"""
+
+import secrets
+import signal
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from appliance.backups import databases, load
+from appliance.backups.errors import BackupError, ConflictError
+from appliance.backups.load import Loader, Source
+from appliance.backups.manifest import DatabaseDump
+from appliance.backups.progress import Progress
+from appliance.backups.room import Room
+from appliance.migrations import runner
+from appliance.migrations.tracks import load_tracks
+from appliance.postgres import config
+from appliance.postgres.connect import Connection, connect_in
+from appliance.settings import Settings
+from appliance.storage import Storage
+
+_END_EVERY_S = 0.01
+_TABLES = """
+    SELECT format('%I.%I', n.nspname, c.relname)
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind = 'r' AND n.nspname NOT IN ('appliance', 'pg_catalog', 'information_schema')
+        AND n.nspname NOT LIKE 'pg\\_%'
+"""
+_END_SESSIONS = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = ANY(%s) AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+"""
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A database's own name, and that of its successor until the swap."""
+
+    dump: DatabaseDump
+    beside: str
+
+    @property
+    def replaced(self) -> str:
+        """What the old one is called after the swap, until it is removed."""
+        return f"{self.beside}_old"
+
+
+class LiveRestore:
+    """Restores a backup into the Postgres of a storage, whichever container runs it."""
+
+    def __init__(
+        self, settings: Settings, storage: Storage, source: Source, jobs: int, progress: Progress
+    ) -> None:
+        self._settings = settings
+        self._storage = storage
+        self._source = source
+        self._progress = progress
+        self._loader = Loader(storage.run, source, jobs=jobs, progress=progress)
+
+    def run(self, *, force: bool) -> None:
+        """Replace every database of the backup; others stay.
+
+        Raises ConflictError if there is data and `force` is false, DamagedError if what was loaded
+        is not what the manifest says; nothing was changed then. Roles that are missing are made.
+        """
+        with closing(databases.connect_to(self._storage.run, databases.MAINTENANCE)) as connection:
+            databases.drop_passing(connection)
+            pairs = self._pairs()
+            if not force:
+                self._refuse_data(connection, pairs)
+            needed = sum(pair.dump.size_bytes for pair in pairs)
+            Room(self._storage.root).check(needed)
+            try:
+                self._load(pairs)
+                self._swap(connection, pairs)
+            finally:
+                databases.drop_passing(connection)
+
+    def _pairs(self) -> list[_Pair]:
+        mark = f"{databases.PASSING}{secrets.token_hex(4)}"
+        # Every cluster has a database postgres; most leave it empty.
+        wanted = [d for d in self._source.manifest.databases if d.tables or d.name != "postgres"]
+        return [_Pair(dump, f"{mark}_{number}") for number, dump in enumerate(wanted)]
+
+    def _refuse_data(self, connection: Connection, pairs: Iterable[_Pair]) -> None:
+        there = set(databases.names(connection))
+        full = [p.dump.name for p in pairs if p.dump.name in there and self._has_data(p.dump.name)]
+        if full:
+            raise ConflictError(
+                f"There is data in {', '.join(full)}; a restore replaces all of it.",
+                "Make a backup of it first, then restore with force (--force).",
+            )
+
+    def _has_data(self, database: str) -> bool:
+        with closing(databases.connect_to(self._storage.run, database)) as connection:
+            tables = [row[0] for row in connection.execute(_TABLES)]
+            queries = [f"SELECT EXISTS (SELECT FROM {table})".encode() for table in tables]  # noqa: S608
+            return any(connection.execute(query).fetchone() == (True,) for query in queries)
+
+    def _load(self, pairs: list[_Pair]) -> None:
+        content = sum(table.bytes for pair in pairs for table in pair.dump.tables)
+        self._progress.begin("loading", content)
+        self._loader.roles()
+        for pair in pairs:
+            self._loader.database(pair.dump, pair.beside)
+        self._progress.begin("comparing", content)
+        for pair in pairs:
+            self._loader.compare(pair.dump, pair.beside)
+            if pair.dump.name == config.DATABASE:
+                self._complete(pair.beside)
+
+    def _complete(self, beside: str) -> None:
+        """Check it, and bring it up to date before any request sees it."""
+        with closing(databases.connect_to(self._storage.run, beside)) as superuser:
+            load.check_books(superuser)
+        where, role = self._storage.run, config.OWNER_ROLE
+        with closing(connect_in(where, role, beside, databases.PROGRAM)) as owner:
+            runner.migrate(
+                owner,
+                load_tracks(self._settings.client_migrations_dir),
+                timeout_s=self._settings.migration_timeout,
+                report=lambda _: None,
+            )
+
+    def _swap(self, connection: Connection, pairs: list[_Pair]) -> None:
+        self._progress.begin("swapping", 0)
+        there = set(databases.names(connection))
+        involved = [pair.dump.name for pair in pairs] + [pair.beside for pair in pairs]
+        with _not_interrupted(), _ending_sessions(self._storage.run, involved):
+            try:
+                with connection.transaction():
+                    for pair in pairs:
+                        if pair.dump.name in there:
+                            _rename(connection, pair.dump.name, pair.replaced)
+                        _rename(connection, pair.beside, pair.dump.name)
+            except psycopg.Error as error:
+                raise BackupError(
+                    f"The databases could not be swapped: {error}".strip(), "Nothing was changed."
+                ) from error
+
+
+@contextmanager
+def _not_interrupted() -> Iterator[None]:
+    """Whoever breaks it off is heard before or not at all: what is done is also told."""
+    signals = (signal.SIGINT, signal.SIGTERM)
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+        for number in signals:
+            signal.signal(number, signal.SIG_IGN)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+
+
+class _ending_sessions:  # noqa: N801 - used as a function
+    """Ends every session of some databases, again and again, while the block runs."""
+
+    def __init__(self, socket_folder: Path, names: list[str]) -> None:
+        self._where = socket_folder
+        self._names = names
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> None:
+        self._connection = databases.connect_to(self._where, databases.MAINTENANCE)
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        self._connection.close()
+
+    def _run(self) -> None:
+        while not self._over.wait(_END_EVERY_S):
+            try:
+                self._connection.execute(_END_SESSIONS, (self._names,))
+            except psycopg.Error:
+                # The renaming says what is wrong.
+                return
+
+
+def _rename(connection: Connection, old: str, new: str) -> None:
+    connection.execute(
+        sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(old), sql.Identifier(new))
+    )

@@ -1,0 +1,194 @@
+"""Loading a backup into a running Postgres, and comparing what is there then with the manifest."""
+
+import io
+import re
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, BinaryIO, cast
+
+from appliance.backups import archives, contents, databases
+from appliance.backups.encryption import Opener
+from appliance.backups.errors import BackupError, DamagedError
+from appliance.backups.manifest import DatabaseDump, Manifest
+from appliance.backups.progress import CopyWatch, Progress
+from appliance.errors import ApplianceError
+from appliance.process import PIPE, Running
+
+_LOOK_EVERY_S = 0.25
+_NEW_ROLE = re.compile(rb'CREATE ROLE (?:"((?:[^"]|"")+)"|([^";]+));\n')
+
+
+@dataclass(frozen=True)
+class Source:
+    """A backup in a folder; `opener` decrypts its files, None if they are not encrypted."""
+
+    manifest: Manifest
+    folder: Path
+    opener: Opener | None
+
+
+class Loader:
+    """Loads a backup into the Postgres with its socket in `socket_folder`."""
+
+    def __init__(
+        self, socket_folder: Path, source: Source, *, jobs: int, progress: Progress
+    ) -> None:
+        self._server = socket_folder
+        self._source = source
+        self._jobs = jobs
+        self._progress = progress
+
+    def roles(self) -> None:
+        """Make the roles that are missing, and give every role what it had."""
+        with closing(databases.connect_to(self._server, databases.MAINTENANCE)) as connection:
+            there = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles")}
+        script = _without_creating(self._read(self._source.manifest.roles), there)
+        with Running(archives.running_sql(self._server, databases.MAINTENANCE), input=PIPE) as psql:
+            psql.input.write(script)
+            psql.input.close()
+            psql.finish()
+
+    def database(self, dump: DatabaseDump, name: str) -> None:
+        """Make a database called `name` out of a dump; raises BackupError if it cannot."""
+        with closing(databases.connect_to(self._server, databases.MAINTENANCE)) as connection:
+            databases.create(connection, name, dump.properties)
+            watch = CopyWatch(connection, name, self._progress)
+            try:
+                self._restore(dump, name, watch)
+            except ApplianceError as error:
+                raise BackupError(
+                    f"The database {dump.name} of the backup {self._source.manifest.name} cannot "
+                    f"be loaded: {error}"
+                ) from error
+        self._progress.part_ends(sum(table.bytes for table in dump.tables))
+
+    def compare(self, dump: DatabaseDump, name: str) -> None:
+        """Compare every table's rows and checksum with the manifest; raises DamagedError."""
+        found = archives.read_database(self._server, name, dump.tables)
+        expected = {table.name: table for table in dump.tables}
+        loaded = {table.name: table for table in found.tables}
+        different = sorted(
+            table
+            for table in expected.keys() | loaded.keys()
+            if expected.get(table) != loaded.get(table)
+        )
+        if found.others_hex != dump.others:
+            different.append("sequences or large objects")
+        if different:
+            raise DamagedError(
+                f"The database {dump.name} of the backup {self._source.manifest.name} differs from "
+                f"its manifest after loading: {', '.join(different[:5])}.",
+                "The backup was damaged or altered. Use another one.",
+            )
+        self._progress.part_ends(sum(table.bytes for table in dump.tables))
+
+    def _restore(self, dump: DatabaseDump, name: str, watch: CopyWatch) -> None:
+        archive = self._source.folder / dump.dump
+        if self._source.opener is None:
+            # With several processes pg_restore truncates each table first, which keeps the order.
+            options = (f"--jobs={max(2, self._jobs)}", archive)
+            with Running(archives.loading(self._server, name, *options)) as restore:
+                while not restore.ended_within(_LOOK_EVERY_S):
+                    watch.look()
+                restore.finish()
+        else:
+            self._restore_section(archive, name, "pre-data")
+            self._restore_data(archive, name, watch)
+            self._restore_section(archive, name, "post-data")
+
+    def _restore_section(self, archive: Path, name: str, section: str) -> None:
+        command = archives.loading(self._server, name, f"--section={section}")
+        with (
+            ThreadPoolExecutor(1) as threads,
+            archive.open("rb") as sealed,
+            Running(command, input=PIPE) as restore,
+        ):
+            decrypted = threads.submit(self._decrypt, sealed, restore.input)
+            restore.finish()
+            # It needs no data, and may be done before the end of the archive.
+            with suppress(BrokenPipeError):
+                decrypted.result()
+
+    def _restore_data(self, archive: Path, name: str, watch: CopyWatch) -> None:
+        with (
+            ThreadPoolExecutor(2) as threads,
+            archive.open("rb") as sealed,
+            Running(archives.reading_section(), input=PIPE, output=PIPE) as reader,
+            Running(archives.running_sql(self._server, name), input=PIPE) as psql,
+        ):
+            work = [
+                threads.submit(self._decrypt, sealed, reader.input),
+                threads.submit(_send_in_order, reader.output, psql.input),
+            ]
+            while not psql.ended_within(_LOOK_EVERY_S):
+                watch.look()
+            psql.finish()
+            for one in work:
+                one.result()
+            reader.finish()
+
+    def _decrypt(self, sealed: BinaryIO, target: IO[bytes]) -> None:
+        opener = cast("Opener", self._source.opener)
+        try:
+            opener.decrypt(sealed, cast("BinaryIO", target))
+        finally:
+            # Whoever reads it must not wait for what will not come.
+            with suppress(BrokenPipeError):
+                target.close()
+
+    def _read(self, path: str) -> bytes:
+        with (self._source.folder / path).open("rb") as file:
+            if self._source.opener is None:
+                return file.read()
+            text = io.BytesIO()
+            self._source.opener.decrypt(file, text)
+        return text.getvalue()
+
+
+def _send_in_order(script: IO[bytes], psql: IO[bytes]) -> None:
+    try:
+        for part in contents.in_order(script):
+            psql.write(part)
+    finally:
+        with suppress(BrokenPipeError):
+            psql.close()
+
+
+def check_books(connection: Any) -> None:
+    """The bookkeeping app's own check: debits and credits are equal in every currency.
+
+    Raises DamagedError. A database without books passes.
+    """
+    from appliance.books import trial_balance
+
+    there = connection.execute("SELECT to_regclass('public.postings') IS NOT NULL").fetchone()
+    if there == (True,) and not trial_balance.get_trial_balance(connection, None).balanced:
+        raise DamagedError(
+            "The books in the backup do not balance: the trial balance is not zero.",
+            "Use another backup, and look at what wrote to the books.",
+        )
+
+
+def selected(manifest: Manifest, only: str | None) -> Iterable[DatabaseDump]:
+    """The databases of a backup, or one of them; raises BackupError if it is not in it."""
+    found = [dump for dump in manifest.databases if only in (None, dump.name)]
+    if not found:
+        there = ", ".join(dump.name for dump in manifest.databases)
+        raise BackupError(
+            f"The backup {manifest.name} has no database {only}; it has {there}.",
+            "Name one of these with RESTORE_DB, or unset it.",
+        )
+    return found
+
+
+def _without_creating(script: bytes, there: Iterable[str]) -> bytes:
+    known = set(there)
+
+    def keep(match: re.Match[bytes]) -> bytes:
+        name = match[1].replace(b'""', b'"') if match[1] else match[2]
+        return b"" if name.decode() in known else match[0]
+
+    return _NEW_ROLE.sub(keep, script)

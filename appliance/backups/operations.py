@@ -1,0 +1,230 @@
+"""What people and programs do with backups: each action whole or not at all, and in the audit."""
+
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from appliance.backups import (
+    audit,
+    databases,
+    encryption,
+    exclusive,
+    making,
+    names,
+    notes,
+    retention,
+)
+from appliance.backups import manifest as manifests
+from appliance.backups.catalog import Catalog, Listed
+from appliance.backups.destinations.contract import Destination
+from appliance.backups.destinations.folder import FolderDestination
+from appliance.backups.encryption import Keyring
+from appliance.backups.errors import (
+    BackupError,
+    ConflictError,
+    DestinationError,
+    KeyRefusedError,
+)
+from appliance.backups.live import LiveRestore
+from appliance.backups.manifest import Manifest
+from appliance.backups.notes import Proof
+from appliance.backups.opening import Opening
+from appliance.backups.rebuild import Builder
+from appliance.errors import ApplianceError
+from appliance.postgres.ownership import now
+from appliance.settings import Settings
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What pruning did; bytes of every place where they lay."""
+
+    deleted_names: tuple[str, ...]
+    retained_count: int
+    bytes_freed: int
+
+
+class Backups:
+    """The backups of one storage. `actor` is who acts, for the audit."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        builder: Builder,
+        destinations: Sequence[Destination],
+        keyring: Keyring,
+        actor: str,
+    ) -> None:
+        self.catalog = Catalog(destinations)
+        self._settings = settings
+        self._builder = builder
+        self._storage = builder.storage
+        self._progress = builder.progress
+        self._opening = Opening(self.catalog, keyring, self._storage.backups, self._progress)
+        self._actor = actor
+
+    def create(self, name: str | None = None) -> Listed:
+        """Make a backup and keep it in every destination.
+
+        If only some of them took it, it stays there, and BackupError says which did not.
+        """
+        name = names.generate(datetime.now(UTC)) if name is None else names.check(name)
+        with self._act("create", name):
+            self.catalog.refuse_taken(name)
+            self._clean()
+            staged, home = self._stage(name)
+            try:
+                made = self._make(name, staged)
+                self._keep(made, staged, home)
+            finally:
+                shutil.rmtree(staged, ignore_errors=True)
+            keepers = tuple(destination.name for destination in self.catalog.destinations)
+            entry = notes.Backup(made.name, made.created_at, made.size, keepers)
+            notes.record_backup(self._storage, entry)
+        return self.catalog.find(name)
+
+    def verify(self, name: str, action: str = "verify") -> Proof:
+        """Restore a backup into a throwaway cluster and compare; returns the proof, also noted.
+
+        Raises ApplianceError if it is not what its manifest says; that is noted too.
+        """
+        started = time.monotonic()
+        listed = self.catalog.find(name)
+        with self._act(action, name):
+            try:
+                tables = self._prove(listed)
+            except ApplianceError as error:
+                # A wrong key by hand says nothing of the backup.
+                if action != "verify" or not isinstance(error, KeyRefusedError):
+                    proof = Proof(name, now(), False, 0, 0, _since(started), str(error))
+                    notes.record_proof(self._storage, proof)
+                raise
+            rows = sum(table.rows for table in tables)
+            proof = Proof(name, now(), True, len(tables), rows, _since(started), "")
+            notes.record_proof(self._storage, proof)
+        return proof
+
+    def restore(self, name: str, *, force: bool) -> Manifest:
+        """Put a backup in the place of what the running appliance has; see LiveRestore."""
+        listed = self.catalog.find(name)
+        with self._act("restore", name), self._opening.open(listed) as source:
+            manifests.check_files(source.manifest, source.folder)
+            live = LiveRestore(
+                self._settings, self._storage, source, self._builder.jobs, self._progress
+            )
+            live.run(force=force)
+        return source.manifest
+
+    def delete(self, name: str) -> int:
+        """Remove a backup from every destination; returns bytes freed."""
+        listed = self.catalog.find(name, whole=True)
+        with self._act("delete", name):
+            return self.catalog.remove(listed)
+
+    def prune(self, keep: int, *, generated_only: bool = False, spare: str = "") -> Pruned:
+        """Remove all but the newest `keep` and `spare`, everywhere; see `retention.to_prune`."""
+        with self._act("prune", None, keep=keep):
+            listed = self.catalog.all(whole=True)
+            doomed = retention.to_prune(listed, keep, generated_only=generated_only, spare=[spare])
+            freed = sum(self.catalog.remove(one) for one in doomed)
+        gone = tuple(one.name for one in doomed)
+        return Pruned(gone, len(listed) - len(gone), freed)
+
+    def to_prune(self, keep: int) -> list[str]:
+        """What `prune` would remove."""
+        doomed = retention.to_prune(self.catalog.all(whole=True), keep, generated_only=False)
+        return [one.name for one in doomed]
+
+    def _clean(self) -> None:
+        """Remove what those who died have left; with the lock nobody else writes in the storage."""
+        FolderDestination("left", self._storage.backups).clean(older_than_s=0)
+        for destination in self.catalog.destinations:
+            # One that is away is told of when something is to be kept there.
+            with suppress(BackupError):
+                destination.clean()
+
+    def _stage(self, name: str) -> tuple[Path, FolderDestination | None]:
+        for destination in self.catalog.destinations:
+            if isinstance(destination, FolderDestination):
+                return destination.stage(name), destination
+        staged = self._storage.backups / f".staging-{name}"
+        shutil.rmtree(staged, ignore_errors=True)
+        staged.mkdir(mode=0o750)
+        return staged, None
+
+    def _make(self, name: str, staged: Path) -> Manifest:
+        asked = self._settings.backup_recipients
+        recipients = encryption.check_recipients(asked) if asked else ()
+        sealer = encryption.sealer(recipients, self._settings.backup_passphrase)
+        jobs, progress = self._builder.jobs, self._progress
+        return making.make(self._storage, staged, name, sealer, jobs=jobs, progress=progress)
+
+    def _keep(self, made: Manifest, staged: Path, home: FolderDestination | None) -> None:
+        if home is not None:
+            home.adopt(made, staged)
+        folder = home.folder_of(made.name) if home else staged
+        faults = []
+        for destination in self.catalog.destinations:
+            if destination is home:
+                continue
+            self._progress.begin(f"storing in {destination.name}", made.size)
+            try:
+                destination.store(made, folder, self._progress.add)
+            except BackupError as error:
+                faults.append(f"not in {destination.name}: {error}")
+        if faults:
+            kept = f"kept in {home.name}, but " if home else ""
+            raise DestinationError(
+                f"The backup {made.name} was made and {kept}{'; '.join(faults)}",
+                "Mend that, then make another backup.",
+            )
+
+    def _prove(self, listed: Listed) -> list[manifests.Table]:
+        folder = self._storage.backups / ".staging-verify"
+        shutil.rmtree(folder, ignore_errors=True)
+        with self._opening.open(listed) as source:
+            manifests.check_files(source.manifest, source.folder)
+            try:
+                with self._builder.cluster(folder, source, None):
+                    pass
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+        return [table for dump in source.manifest.databases for table in dump.tables]
+
+    @contextmanager
+    def _act(self, action: str, name: str | None, **facts: int) -> Iterator[None]:
+        """Do it alone, and write down who did it and what came of it."""
+        try:
+            with exclusive.holding(self._storage, action), self._noted(action):
+                yield
+        except BaseException as error:
+            # What is wrong comes first; that it cannot be written down, second.
+            with suppress(ApplianceError):
+                self._audit(action, name, ok=False, message=_words(error), **facts)
+            raise
+        self._audit(action, name, ok=True, **facts)
+
+    @contextmanager
+    def _noted(self, action: str) -> Iterator[None]:
+        try:
+            with databases.reached():
+                yield
+        except Exception as error:
+            if action == "create" and not isinstance(error, ConflictError):
+                notes.record_failure(self._storage, _words(error))
+            raise
+
+    def _audit(self, action: str, name: str | None, **facts: audit.Fact) -> None:
+        audit.record(self._storage, action, self._actor, name=name, **facts)
+
+
+def _words(error: BaseException) -> str:
+    return str(error) or ("broken off" if isinstance(error, KeyboardInterrupt) else repr(error))
+
+
+def _since(started: float) -> float:
+    return round(time.monotonic() - started, 1)

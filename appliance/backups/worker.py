@@ -1,0 +1,143 @@
+"""The program that the steward starts for one piece of work on backups."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from appliance.backups import desk, requests
+from appliance.backups.descriptions import describe, describe_fully, describe_pruned
+from appliance.backups.errors import BackupError, BadRequestError
+from appliance.backups.operations import Backups
+from appliance.backups.progress import Step
+from appliance.backups.schedule import BACKUP, DRILL, Schedule, interval
+from appliance.errors import ApplianceError
+from appliance.handoff.channel import Channel
+from appliance.identities import Identities
+from appliance.log import write_line
+from appliance.postgres import ownership
+from appliance.settings import Settings
+from appliance.storage import Storage
+
+PROGRAM = "backup"
+SCHEDULE = "schedule"
+
+_TELL_EVERY_S = 0.5
+
+
+def run(
+    settings: Settings,
+    storage: Storage,
+    users: Identities,
+    caller: Channel | None,
+    request: dict[str, Any],
+) -> None:
+    """Do what was asked, and say what came of it to `caller` and in the log."""
+    actor = str(request["actor"])
+    teller = _Teller(caller)
+    try:
+        backups = desk.backups(settings, storage, users, actor=actor, report=teller.tell)
+        result = _act(backups, settings, storage, request)
+    except (ApplianceError, OSError) as failure:
+        error = failure if isinstance(failure, ApplianceError) else BackupError(str(failure))
+        write_line(PROGRAM, f"{request['action']} for {actor} failed: {error}")
+        if caller is not None:
+            requests.answer_failure(caller, error)
+    else:
+        if caller is not None:
+            caller.reply("done", result=result)
+
+
+class _Teller:
+    def __init__(self, caller: Channel | None) -> None:
+        self._caller = caller
+        self._told_at = 0.0
+
+    def tell(self, step: Step) -> None:
+        if self._caller is not None and time.monotonic() - self._told_at >= _TELL_EVERY_S:
+            self._told_at = time.monotonic()
+            self._caller.reply("progress", step=asdict(step))
+
+
+def _act(backups: Backups, settings: Settings, storage: Storage, request: dict[str, Any]) -> Any:
+    action, arguments = str(request["action"]), dict(request.get("arguments") or {})
+    if action == SCHEDULE:
+        return _run_schedule(backups, settings, storage)
+    if action not in _ACTIONS:
+        raise BadRequestError(f"There is no action {action!a}.")
+    result = _ACTIONS[action](backups, arguments)
+    if action not in _QUIET:
+        about = arguments.get("name") or result.get("name") or ""
+        write_line(PROGRAM, f"{action} {about} for {request['actor']}: done".replace("  ", " "))
+    return result
+
+
+def _restore(backups: Backups, arguments: dict[str, Any]) -> dict[str, Any]:
+    name = str(arguments["name"])
+    manifest = backups.restore(name, force=arguments.get("force") is True)
+    return {"name": name, "restored": True, "created_at": manifest.created_at}
+
+
+def _list(backups: Backups) -> dict[str, Any]:
+    items = [describe(one) for one in backups.catalog.all()]
+    return {"items": items, "away": [str(error) for error in backups.catalog.away]}
+
+
+def _delete(backups: Backups, arguments: dict[str, Any]) -> dict[str, Any]:
+    name = str(arguments["name"])
+    return {"name": name, "bytes_freed": backups.delete(name)}
+
+
+_ACTIONS: dict[str, Callable[[Backups, dict[str, Any]], Any]] = {
+    "create": lambda backups, given: describe_fully(backups.create(given.get("name"))),
+    "list": lambda backups, _: _list(backups),
+    "show": lambda backups, given: describe_fully(backups.catalog.find(str(given["name"]))),
+    "verify": lambda backups, given: asdict(backups.verify(str(given["name"]))),
+    "restore": _restore,
+    "delete": _delete,
+    "prune": lambda backups, given: describe_pruned(backups.prune(int(given["keep"]))),
+}
+_QUIET = frozenset({"list", "show"})
+
+
+def _run_schedule(backups: Backups, settings: Settings, storage: Storage) -> None:
+    """Do what is due, unless another container is at it."""
+    schedule = Schedule(storage)
+    jobs = (
+        (BACKUP, settings.backup_schedule, lambda: _back_up(backups, settings)),
+        (DRILL, settings.backup_drill, lambda: _drill(backups)),
+    )
+    with ownership.holding(storage.schedule_lock) as ours:
+        for name, hours, work in jobs:
+            if ours and hours is not None and schedule.begin(name, interval(hours)):
+                _do(schedule, name, work)
+
+
+def _do(schedule: Schedule, name: str, work: Callable[[], str]) -> None:
+    try:
+        said = work()
+    except ApplianceError as error:
+        write_line(PROGRAM, f"the scheduled {name} failed: {error}")
+        schedule.failed(name)
+    else:
+        write_line(PROGRAM, said)
+        schedule.succeeded(name)
+
+
+def _back_up(backups: Backups, settings: Settings) -> str:
+    made = backups.create()
+    said = f"made the scheduled backup {made.name}, kept in {', '.join(made.destinations)}"
+    try:
+        pruned = backups.prune(settings.backup_retention, generated_only=True, spare=made.name)
+    except ApplianceError as error:
+        # The backup is made, and the next run removes what is too much.
+        return f"{said}; older ones could not be removed: {error}"
+    return f"{said}; removed {', '.join(pruned.deleted_names)}" if pruned.deleted_names else said
+
+
+def _drill(backups: Backups) -> str:
+    newest = next(iter(backups.catalog.all()), None)
+    if newest is None:
+        return "there is no backup yet to prove"
+    proof = backups.verify(newest.name, DRILL)
+    return f"proved that {proof.name} restores: {proof.tables} tables, {proof.rows} rows"

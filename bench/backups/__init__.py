@@ -1,0 +1,1 @@
+"""Backups and restores beside what pg_dump and pg_restore alone need for them."""

@@ -1,0 +1,95 @@
+"""Backups over HTTP that take long, that meet each other, and that meet other requests."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import Any
+
+import psycopg
+
+from appliance.api.backups.errands import ANSWER_WITHIN_S
+from tests.api.desk import Desk, problem, unused
+from tests.handoff.load import Load
+from tests.harness.appliance import Appliance
+from tests.harness.waiting import wait_until
+
+# Of a machine that does much else.
+PATIENCE_S = 5.0
+
+
+def test_what_takes_long_is_a_202_and_goes_on(desk: Desk) -> None:
+    name, there = unused(), desk.make()["name"]
+    with closing(locked_books(desk.appliance)) as lock:
+        began = time.monotonic()
+        answer = desk.ask("POST", "", {"name": name})
+        took_s = time.monotonic() - began
+        assert answer.status_code == 202, answer.text
+        assert ANSWER_WITHIN_S - 1 < took_s < ANSWER_WITHIN_S + PATIENCE_S
+        assert answer.headers["location"] == f"/api/backup/{name}"
+        document = answer.json()
+        assert (document["name"], document["status"]) == (name, "running")
+        assert document["progress"]["phase"] == "dumping"
+        assert problem(desk.ask("GET", f"/{name}")) == (404, "no-such-backup")
+        for method, path, body in writing(there):
+            assert problem(desk.ask(method, path, body)) == (409, "backup-conflict"), path
+        lock.rollback()
+    wait_until(lambda: desk.ask("GET", f"/{name}").status_code == 200, f"{name} is there")
+    assert desk.audited(name)[-1] == ("create", f"key {desk.name}", True)
+
+
+def test_a_steward_that_hangs_is_not_waited_for_and_does_nothing_later(desk: Desk) -> None:
+    name = unused()
+    steward = desk.appliance.programs()["steward"].pid
+    os.kill(steward, signal.SIGSTOP)
+    try:
+        with ThreadPoolExecutor(2) as threads:
+            listing = threads.submit(desk.ask, "GET", "")
+            making = threads.submit(desk.ask, "POST", "", {"name": name})
+            answers = listing.result(), making.result()
+    finally:
+        os.kill(steward, signal.SIGCONT)
+    for answer in answers:
+        assert problem(answer) == (503, "backups-unavailable")
+        assert answer.headers["retry-after"] == "5"
+    # It hears of what comes after that later too.
+    desk.make()
+    assert desk.ask("GET", f"/{name}").status_code == 404
+
+
+def test_a_restore_fails_no_request(make_appliance: Callable[..., Appliance]) -> None:
+    appliance = make_appliance().start().wait_until_up()
+    desk = Desk(appliance)
+    with Load(appliance) as load:
+        backup = desk.make()
+        load.wait_for_more()
+        for _ in range(2):
+            answer = desk.ask("POST", f"/{backup['name']}/restore", {"force": True})
+            assert answer.status_code == 200, answer.text
+            load.wait_for_more()
+    assert load.failures == [], load.story()
+    balance = appliance.call("GET", "/api/trial-balance").json()
+    assert balance["balanced"] is True
+    kept = desk.make()["counts"]["transactions"]
+    assert backup["counts"]["transactions"] < kept < len(load.acknowledged)
+
+
+def locked_books(appliance: Appliance) -> "psycopg.Connection[Any]":
+    """A connection that holds what pg_dump needs, so that it waits, until it rolls back."""
+    connection = appliance.connect()
+    connection.autocommit = False
+    connection.execute("LOCK TABLE accounts IN ACCESS EXCLUSIVE MODE")
+    return connection  # type: ignore[no-any-return]
+
+
+def writing(name: str) -> list[tuple[str, str, Any]]:
+    """Everything that one alone may do at a time."""
+    return [
+        ("POST", "", {"name": unused()}),
+        ("POST", "/prune", {"keep": 100_000}),
+        ("POST", "/verify", {"name": name}),
+        ("POST", f"/{name}/restore", {"force": True}),
+        ("DELETE", f"/{name}", None),
+    ]

@@ -1,0 +1,1 @@
+"""Backups: what is decided and written down about them, and that they restore."""

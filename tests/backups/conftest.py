@@ -1,0 +1,58 @@
+"""One running appliance for the tests of a module, and a place for backups for each of them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.backups import scene
+from tests.backups.destinations import servers
+from tests.backups.destinations.servers import Server
+from tests.backups.scene import Desk
+from tests.harness.appliance import Appliance, ending
+from tests.harness.folders import short_folder
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Appliance]:
+    """An appliance with a few transactions in its books; what a test changes, others see."""
+    with short_folder() as folder, ending(Appliance(folder / "s")) as appliance:
+        appliance.start().wait_until_up()
+        scene.keep_books(appliance)
+        yield appliance
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder for whatever a test keeps; every user may enter it."""
+    with short_folder() as folder:
+        yield folder
+
+
+@pytest.fixture
+def desk(shared: Appliance, place: Path) -> Desk:
+    """The command, with backups of this test only."""
+    return Desk(shared, scene.own_folder(place, "backups"))
+
+
+@pytest.fixture(scope="module")
+def made(shared: Appliance) -> Iterator[Path]:
+    """A backup, to be copied."""
+    with short_folder() as folder:
+        desk = Desk(shared, scene.own_folder(folder, "backups"))
+        desk.run("create", "--name", "made")
+        yield desk.folder / "made"
+
+
+@pytest.fixture
+def copied(desk: Desk, made: Path) -> Path:
+    """That backup in the folder of this test."""
+    scene.copy(made, desk.folder / "made")
+    return desk.folder / "made"
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[Server]:
+    """An S3 server, once for all tests."""
+    with servers.moto() as server:
+        yield server

@@ -1,0 +1,216 @@
+"""`appliance backup …`: words for people, documents for programs, and an audit of all of it."""
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from appliance import identities
+from appliance.backups import audit
+from appliance.backups.retention import is_generated
+from tests.backups import scene
+from tests.backups.destinations.backups import contents
+from tests.backups.scene import TRANSACTIONS, Desk
+from tests.harness.appliance import Appliance
+
+SHOWN = {
+    "name",
+    "path",
+    "destinations",
+    "fault",
+    "created_at",
+    "size",
+    "counts",
+    "encrypted",
+    "compressed",
+}
+BAD_NAMES = ["../up", ".hidden", "", "prune", "x" * 129]
+
+
+def test_people_read_what_was_made_proven_and_removed(desk: Desk) -> None:
+    made = desk.run("create", "--name", "first.one").stdout
+    assert re.fullmatch(r"Made first\.one \([0-9.]+ kB\), kept in local\.\n", made)
+    today = datetime.now(UTC).strftime("%Y-%m-%d")
+    assert re.fullmatch(
+        rf"first\.one +{today} [0-9:]{{5}} +[0-9.]+ kB  local\n", desk.run("list").stdout
+    )
+    shown = desk.run("show", "first.one").stdout
+    assert f"path       {desk.folder}/first.one\n" in shown
+    assert "opened by  everyone who can read it (not encrypted)\n" in shown
+    assert f"database   appliance, public.transactions: {TRANSACTIONS} rows\n" in shown
+    proven = desk.run("verify", "first.one").stdout
+    assert re.fullmatch(
+        r"first\.one restores: 10 tables with [0-9]+ rows are as they were, "
+        r"and the books balance \([0-9.]+ s\)\.\n",
+        proven,
+    )
+    assert desk.run("delete", "first.one", "-y").stdout.startswith("Removed first.one (")
+    assert desk.run("list").stdout == "There are no backups. Make one: appliance backup create\n"
+    assert list(desk.folder.iterdir()) == []
+
+
+def test_programs_read_documents(desk: Desk) -> None:
+    made = desk.json("create", "--name", "first")
+    short = {name: made[name] for name in SHOWN}
+    counts = {"accounts": 2, "transactions": TRANSACTIONS}
+    assert (short["name"], short["counts"], short["fault"]) == ("first", counts, None)
+    assert (short["encrypted"], short["compressed"]) == (False, True)
+    assert short["path"] == f"{desk.folder}/first"
+    files = [path for path in (desk.folder / "first").rglob("*") if path.is_file()]
+    dumped = [path for path in files if path.name != "manifest.json"]
+    assert short["size"] == sum(path.stat().st_size for path in dumped)
+    assert desk.json("list") == [short]
+    assert desk.json("show", "first") == made
+    proof = desk.json("verify", "first")
+    assert (proof["name"], proof["ok"], proof["tables"], proof["message"]) == (
+        "first",
+        True,
+        10,
+        "",
+    )
+    restored = desk.json("restore", "first", "--force")
+    assert restored == {"name": "first", "restored": True, "created_at": made["created_at"]}
+    desk.run("create", "--name", "second")
+    freed = sum(path.stat().st_size for path in files)
+    assert desk.json("prune", "--keep", "1", "-y") == {
+        "deleted_count": 1,
+        "deleted_names": ["first"],
+        "retained_count": 1,
+        "bytes_freed": freed,
+    }
+    gone = desk.json("delete", "second", "-y")
+    assert gone["name"] == "second"
+    assert gone["bytes_freed"] > 0
+    assert desk.json("list") == []
+
+
+def test_a_backup_without_a_name_is_called_after_the_time(desk: Desk) -> None:
+    names = [desk.json("create")["name"] for _ in range(2)]
+    assert all(is_generated(name) for name in names)
+    assert desk.names() == names[::-1]
+    moment = datetime.strptime(names[0][:27], "appliance-%Y-%m-%d-%H%M%S").replace(tzinfo=UTC)
+    assert abs((datetime.now(UTC) - moment).total_seconds()) < 300
+
+
+def test_what_cannot_be_a_name_is_refused_by_every_action(desk: Desk) -> None:
+    for name in BAD_NAMES:
+        assert "cannot be the name of a backup" in desk.refused("create", "--name", name, code=2)
+    for words in (("show",), ("verify",), ("restore", "--force"), ("delete", "-y")):
+        said = desk.refused(*words, "../backups", code=2)
+        assert "cannot be the name of a backup" in said
+    assert list(desk.folder.iterdir()) == []
+
+
+def test_a_backup_that_is_not_there_is_said_to_be_missing(desk: Desk) -> None:
+    for words in (("show",), ("verify",), ("restore", "--force"), ("delete", "-y")):
+        said = desk.refused(*words, "nowhere")
+        assert "There is no backup nowhere in local." in said
+        assert "appliance backup list" in said
+
+
+def test_a_name_that_is_taken_is_refused_and_what_has_it_is_left_as_it_is(
+    desk: Desk, copied: Path
+) -> None:
+    before = contents(desk.folder)
+    said = desk.refused("create", "--name", "made")
+    assert "There is a backup made in local already." in said
+    assert contents(desk.folder) == before
+
+
+def test_a_destination_that_nobody_configured_is_refused(desk: Desk, place: Path) -> None:
+    nas = scene.own_folder(place, "nas")
+    said = desk.refused("create", "--to", "nsa", code=2, BACKUP_DESTINATIONS=f"nas={nas}")
+    assert "There is no destination 'nsa'." in said
+    assert "There are: local, nas." in said
+    assert list(desk.folder.iterdir()) == []
+
+
+def test_a_folder_on_the_command_line_is_used_alone(desk: Desk, place: Path) -> None:
+    other = scene.own_folder(place, "other")
+    made = desk.json("create", "--name", "elsewhere", "--dir", str(other / "new"))
+    assert made["destinations"] == ["dir"]
+    assert made["path"] == f"{other}/new/elsewhere"
+    assert desk.names() == []
+    assert [one["name"] for one in desk.json("list", "--dir", str(other / "new"))] == ["elsewhere"]
+    desk.run("verify", "elsewhere", "--dir", str(other / "new"))
+    desk.run("delete", "elsewhere", "-y", "--dir", str(other / "new"))
+    assert list((other / "new").iterdir()) == []
+
+
+def test_nothing_is_removed_unless_somebody_says_yes(desk: Desk, copied: Path) -> None:
+    scene.copy(copied, desk.folder / "older", name="older")
+    for words in (("delete", "made"), ("prune", "--keep", "1")):
+        asked = desk.run(*words, code=1, answer="n\n").stderr
+        assert "Remove" in asked
+        assert "made" in asked
+    assert sorted(desk.names()) == ["made", "older"]
+    desk.run("prune", "--keep", "1", answer="y\n")
+    assert desk.names() == ["older"]
+    desk.run("delete", "older", answer="y\n")
+    assert desk.names() == []
+
+
+def test_no_backup_at_all_cannot_be_kept(desk: Desk, copied: Path) -> None:
+    for keep in ("0", "-1"):
+        said = desk.refused("prune", "--keep", keep, "-y", code=2)
+        assert "keep at least 1" in said
+    assert desk.names() == ["made"]
+
+
+def test_one_at_a_time_and_who_comes_second_is_told_who_is_at_work(
+    desk: Desk, copied: Path
+) -> None:
+    with scene.held(desk.appliance) as wait:
+        first = desk.start("create", "--name", "first")
+        wait()
+        for words in (
+            ("create", "--name", "second"),
+            ("verify", "made"),
+            ("restore", "made", "--force"),
+            ("prune", "--keep", "1", "-y"),
+            ("delete", "made", "-y"),
+        ):
+            said = desk.refused(*words)
+            assert "Another one is at work on the backups of this storage: create, since" in said
+    assert "Made first" in scene.ended(first)
+    assert desk.names() == ["first", "made"]
+
+
+@pytest.fixture
+def idle(place: Path, made: Path) -> Desk:
+    """The command on a storage where nothing runs, with a backup."""
+    appliance = Appliance(place / "s")
+    appliance.storage.prepare(identities.detect())
+    scene.copy(made, appliance.storage.backups / "made")
+    return Desk(appliance, appliance.storage.backups)
+
+
+def test_a_database_that_does_not_run_has_an_exit_code_of_its_own(idle: Desk) -> None:
+    before = contents(idle.folder)
+    for words in (("create",), ("restore", "made"), ("restore", "made", "--force")):
+        said = idle.refused(*words, code=6)
+        assert "database" in said
+        assert "Is the appliance running on this storage" in said
+    assert contents(idle.folder) == before
+    idle.run("verify", "made")
+
+
+def test_everything_that_was_done_or_refused_is_in_the_audit(desk: Desk) -> None:
+    before = len(desk.audited())
+    desk.run("create", "--name", "audited")
+    desk.refused("create", "--name", "audited")
+    desk.run("restore", "audited", code=1)
+    desk.run("prune", "--keep", "1", "-y")
+    desk.run("delete", "audited", "-y")
+    assert desk.audited()[before:] == [
+        ("create", "audited", True),
+        ("create", "audited", False),
+        ("restore", "audited", False),
+        ("prune", None, True),
+        ("delete", "audited", True),
+    ]
+    last = audit.tail(desk.appliance.storage, 4)
+    assert {one["actor"] for one in last} == {"command line (user root)"}
+    assert "already" in last[0]["message"]
+    assert "data" in last[1]["message"]

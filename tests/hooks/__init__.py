@@ -1,0 +1,1 @@
+"""The platform's hooks without containers: what its copies prove, and what becomes of them."""

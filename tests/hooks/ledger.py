@@ -1,0 +1,98 @@
+"""Books that are written without a pause, and what was acknowledged of them."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tests.harness.appliance import Appliance
+
+_RECORD = """
+    WITH t AS (
+        INSERT INTO transactions (date, description, posting_count)
+        VALUES ('2026-11-20', 'Sale', 2) RETURNING id
+    ), p AS (
+        INSERT INTO postings (transaction_id, position, account_id, amount)
+        SELECT id, 1, %(cash)s, 1.25 FROM t UNION ALL SELECT id, 2, %(sales)s, -1.25 FROM t
+    )
+    SELECT id FROM t
+"""
+_ACCOUNT = "INSERT INTO accounts (name, kind, currency) VALUES (%s, %s, 'EUR') RETURNING id"
+# Rewrites pages all over a table, which checkpoints then write to the disk.
+_WEAR = """
+    UPDATE wear SET n = n + 1, filler = md5(random()::text)
+    WHERE id IN (SELECT (random() * 20000)::int FROM generate_series(1, 50))
+"""
+_MAKE_WEAR = """
+    CREATE TABLE wear (id int PRIMARY KEY, n int DEFAULT 0, filler text);
+    INSERT INTO wear (id, filler) SELECT g, md5(g::text) FROM generate_series(0, 20000) g;
+"""
+
+
+class Ledger:
+    """Writes into one appliance's books by SQL, and remembers what was acknowledged."""
+
+    def __init__(self, running: Appliance) -> None:
+        self._running = running
+        self._acknowledged: set[int] = set()
+        self._changed = threading.Condition()
+        with running.connect() as connection:
+            connection.execute(_MAKE_WEAR)
+            named = (("cash", "asset"), ("sales", "income"))
+            self._accounts = {
+                name: connection.execute(_ACCOUNT, (name, kind)).fetchone()[0]
+                for name, kind in named
+            }
+
+    def record(self, count: int = 10) -> set[int]:
+        """Record so many more; returns all that was acknowledged until now."""
+        with self._running.connect() as connection:
+            for _ in range(count):
+                self._record_one(connection)
+        return self.acknowledged()
+
+    def acknowledged(self) -> set[int]:
+        """All that was acknowledged until now."""
+        with self._changed:
+            return set(self._acknowledged)
+
+    @contextmanager
+    def being_written(self, *, checkpoints: bool = False) -> Iterator[None]:
+        """Write without a pause while the block lasts, and checkpoint if that is wanted."""
+        over, works = threading.Event(), [self._record_one, self._record_one, _wear]
+        works += [_checkpoint] if checkpoints else []
+        threads = [threading.Thread(target=self._work, args=(work, over)) for work in works]
+        for thread in threads:
+            thread.start()
+        try:
+            self.wait_for_more()
+            yield
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join()
+
+    def wait_for_more(self, count: int = 20) -> None:
+        """Wait until so many more are acknowledged."""
+        with self._changed:
+            wanted = len(self._acknowledged) + count
+            assert self._changed.wait_for(lambda: len(self._acknowledged) >= wanted, 60)
+
+    def _work(self, work: Any, over: threading.Event) -> None:
+        with self._running.connect("postgres") as connection:
+            while not over.is_set():
+                work(connection)
+
+    def _record_one(self, connection: Any) -> None:
+        row = connection.execute(_RECORD, self._accounts).fetchone()
+        with self._changed:
+            self._acknowledged.add(row[0])
+            self._changed.notify_all()
+
+
+def _wear(connection: Any) -> None:
+    connection.execute(_WEAR)
+
+
+def _checkpoint(connection: Any) -> None:
+    connection.execute("CHECKPOINT")
