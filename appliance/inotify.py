@@ -20,9 +20,16 @@ class Watcher:
     Raises OSError where the kernel has no more watches.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, descriptor: int | None = None) -> None:
+        """With `descriptor` it goes on for another one; what that watched is to be watched again.
+
+        What has happened meanwhile is told then: the kernel keeps both with the descriptor.
+        """
         self._libc = ctypes.CDLL(None, use_errno=True)
-        self._descriptor = self._check(self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+        if descriptor is None:
+            flags = os.O_NONBLOCK | os.O_CLOEXEC
+            descriptor = self._check(self._libc.inotify_init1(flags))
+        self._descriptor = descriptor
         self._watched: dict[int, Path] = {}
 
     def __enter__(self) -> "Watcher":

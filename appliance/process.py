@@ -30,14 +30,14 @@ def run(
     environment: Mapping[str, str] | None = None,
     timeout_s: float | None = None,
     check: bool = True,
-    prepare: Callable[[], None] | None = None,
+    prepare: Callable[[], None] = lambda: None,
     inherit: Sequence[int] = (),
 ) -> "subprocess.CompletedProcess[str]":
     """Run a program to its end and return its output as text.
 
     A non-zero exit raises ApplianceError with the program's last lines, unless `check` is false.
     `prepare` runs in the child before the program, to drop privileges for example. The
-    descriptors in `inherit` stay open in the program.
+    descriptors in `inherit` stay open in the program. The kernel kills it if this process dies.
     """
     words = [str(word) for word in command]
     result = subprocess.run(
@@ -50,7 +50,7 @@ def run(
         timeout=timeout_s,
         check=False,
         pass_fds=tuple(inherit),
-        preexec_fn=prepare,  # safe: only single-threaded programs of ours start others
+        preexec_fn=_ending_with_parent(prepare),
     )
     if check and result.returncode != 0:
         said = (result.stderr.strip() or result.stdout.strip()).splitlines()[-8:]
@@ -76,10 +76,6 @@ class Running:
         inherit: Sequence[int] = (),
         prepare: Callable[[], None] = lambda: None,
     ) -> None:
-        def prepare_to_end() -> None:
-            prepare()
-            end_with_parent()
-
         self._name = Path(str(command[0])).name
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the rest
         self._process = subprocess.Popen(
@@ -88,7 +84,7 @@ class Running:
             stdout=subprocess.DEVNULL if output is None else output,
             stderr=self._errors,
             pass_fds=tuple(inherit),
-            preexec_fn=prepare_to_end,  # noqa: PLW1509 - it only calls the kernel
+            preexec_fn=_ending_with_parent(prepare),  # noqa: PLW1509 - it only calls the kernel
         )
 
     def __enter__(self) -> "Running":
@@ -185,6 +181,16 @@ def end_with_parent() -> None:
     Call it after privileges were dropped, which clears it; exec keeps it (prctl(2)).
     """
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def _ending_with_parent(prepare: Callable[[], None]) -> Callable[[], None]:
+    """For preexec_fn: it must only call the kernel, since other threads may hold locks."""
+
+    def prepare_to_end() -> None:
+        prepare()
+        end_with_parent()
+
+    return prepare_to_end
 
 
 def keep_log_descriptor() -> None:

@@ -20,7 +20,7 @@ from appliance.handoff import channel
 from appliance.handoff.channel import Channel, Message
 from appliance.identities import Identities, become
 from appliance.log import write_line
-from appliance.postgres import hook_window, ownership
+from appliance.postgres import ownership
 from appliance.postgres.instances import Folder
 from appliance.postgres.window_watch import WindowWatch
 from appliance.settings import Settings
@@ -41,19 +41,21 @@ _UP = b"GET /up HTTP/1.0\r\nHost: localhost\r\nUser-Agent: steward\r\n\r\n"
 def run(settings: Settings, users: Identities, phase: str, *arguments: str) -> NoReturn:
     """Run one phase; each becomes the next one.
 
-    After `start` the first argument is the descriptor of the socket where others reach us.
+    After `start` the first argument is the descriptor of the socket where others reach us, and the
+    second is the watch for the platform's copy, as it is handed on.
     """
     if phase == "start":
         _start(settings, users)
-    steward = _Steward(settings, socket.socket(fileno=int(arguments[0])))
+    descriptor, watch, *rest = arguments
+    steward = _Steward(settings, socket.socket(fileno=int(descriptor)), watch)
     if phase == "idle":
         steward.idle()
     if phase == "prune":
         steward.prune()
     if phase == "give":
-        steward.give(Channel(socket.socket(fileno=int(arguments[1]))), json.loads(arguments[2]))
+        steward.give(Channel(socket.socket(fileno=int(rest[0]))), json.loads(rest[1]))
     if phase == "record":
-        steward.record(json.loads(arguments[1]))
+        steward.record(json.loads(rest[0]))
     raise ValueError(phase)
 
 
@@ -78,11 +80,12 @@ def _start(settings: Settings, users: Identities) -> NoReturn:
 
 
 class _Steward:
-    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+    def __init__(self, settings: Settings, listener: socket.socket, watch: str = "") -> None:
         self._settings = settings
         self._storage = Storage(settings.storage_dir)
         self._instance = settings.appliance_instance or ""
         self._listener = listener
+        self._watch = WindowWatch(self._storage, watch)
         self._due_at = -_DUE_AGAIN_S
 
     def migrate(self) -> None:
@@ -110,9 +113,8 @@ class _Steward:
     def idle(self) -> NoReturn:
         """Listen and look out; after an hour, keep house."""
         over = time.monotonic() + _KEEP_HOUSE_EVERY_S
-        watch = WindowWatch(self._storage)
-        while (remaining := over - time.monotonic()) > 0 or hook_window.is_open(self._storage):
-            self._wait(watch, remaining)
+        while (remaining := over - time.monotonic()) > 0:
+            self._wait(remaining)
             accepted = channel.accept(self._listener, 0)
             if accepted is not None:
                 self._hear(*accepted)
@@ -135,10 +137,12 @@ class _Steward:
                 caller.close()
                 self.become("record", json.dumps(message))
 
-    def _wait(self, watch: WindowWatch, remaining: float) -> None:
+    def _wait(self, remaining: float) -> None:
         """Wait for somebody to speak, for the platform's copy, or for what is due."""
         busy = process.reap()
-        limits = [remaining if (left := watch.seconds_left()) is None else left]
+        limits = [remaining]
+        if (left := self._watch.seconds_left()) is not None:
+            limits.append(left)
         if busy:
             limits.append(_REAP_EVERY_S)
         elif (due := self._seconds_until_due()) is not None:
@@ -146,9 +150,9 @@ class _Steward:
             if due == 0 and time.monotonic() - self._due_at >= _DUE_AGAIN_S:
                 self._due_at = time.monotonic()
                 self._work("-", {"action": "schedule", "actor": "schedule"}, [])
-        listened = [self._listener.fileno(), *watch.descriptors]
+        listened = [self._listener.fileno(), *self._watch.descriptors]
         select.select(listened, [], [], max(0.0, min(limits)))
-        if watch.look():
+        if self._watch.look():
             write_line(PROGRAM, "the platform has copied the dump of its hook")
 
     def _seconds_until_due(self) -> float | None:
@@ -197,8 +201,9 @@ class _Steward:
 
     def become(self, phase: str, *arguments: str) -> NoReturn:
         process.keep_open(self._listener.fileno())
-        words = ["-P", "-m", "appliance.programs", PROGRAM, phase, str(self._listener.fileno())]
-        process.become(Path(sys.executable), [*words, *arguments])
+        handed_on = [str(self._listener.fileno()), self._watch.hand_on()]
+        words = ["-P", "-m", "appliance.programs", PROGRAM, phase, *handed_on, *arguments]
+        process.become(Path(sys.executable), words)
 
 
 def _is_in_time(message: Message) -> bool:

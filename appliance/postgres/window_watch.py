@@ -4,21 +4,32 @@ from contextlib import suppress
 
 from appliance.inotify import MOVED_TO, OPENED, Watcher
 from appliance.postgres import hook_window
+from appliance.process import keep_open
 from appliance.storage import Storage
 
 
 class WindowWatch:
     """One container's look-out; every container has one, and whichever sees it closes."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, inherited: str = "") -> None:
+        """`inherited`: what `hand_on` gave in the program that this process was before."""
         self._storage = storage
+        descriptor, _, began = inherited.partition(":")
         self._began = False
         self._watcher: Watcher | None = None
         # Without it a window stays open until its time is over: the safe side.
         with suppress(OSError):
-            self._watcher = Watcher()
+            self._watcher = Watcher(int(descriptor) if descriptor else None)
             self._watcher.watch(storage.backups, MOVED_TO)
         self._arm()
+        self._began = bool(began)
+
+    def hand_on(self) -> str:
+        """Let the program that this process becomes go on with it, and miss nothing."""
+        if self._watcher is None:
+            return ""
+        keep_open(self._watcher.fileno())
+        return f"{self._watcher.fileno()}:{'began' if self._began else ''}"
 
     @property
     def descriptors(self) -> list[int]:

@@ -57,7 +57,17 @@ def decrypted(data: bytes, by: Opener = OPENER) -> bytes:
 DATA = encrypted(TEXT)
 PAYLOAD = DATA.index(b"\n", DATA.index(b"\n---") + 1) + 1
 SECOND, LAST = PAYLOAD + 16 + CHUNK + 16, len(DATA) - CHUNK - 16
-PLACES = [10, 40, PAYLOAD - 20, PAYLOAD, PAYLOAD + 16, SECOND, SECOND + 9, LAST, len(DATA) - 1]
+PLACES = {
+    "in the version": 10,
+    "in the stanza": 40,
+    "in the header's code": PAYLOAD - 20,
+    "at the nonce": PAYLOAD,
+    "at the first chunk": PAYLOAD + 16,
+    "at the second chunk": SECOND,
+    "in the second chunk": SECOND + 9,
+    "at the last chunk": LAST,
+    "at the last byte": len(DATA) - 1,
+}
 
 
 def assert_damaged(data: bytes, reason: str) -> bytes:
@@ -128,7 +138,7 @@ def test_everything_comes_back_in_whatever_pieces(seed: bytes, times: int) -> No
     assert text.getvalue() == seed * times
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES.keys())
 def test_what_was_cut_off_or_altered_is_not_taken_for_whole(place: int) -> None:
     altered = DATA[:place] + bytes([DATA[place] ^ 1]) + DATA[place + 1 :]
     assert len(assert_damaged(DATA[:place], "cut off")) < len(TEXT)

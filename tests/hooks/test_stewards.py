@@ -25,12 +25,6 @@ def copy_and_wait(storage: Storage, target: Path) -> Storage:
     return copied
 
 
-def watches(pid: int) -> int:
-    """How many files and folders a process watches."""
-    notes = Path(f"/proc/{pid}/fdinfo").glob("*")
-    return sum(note.read_text().count("inotify wd:") for note in notes)
-
-
 def test_every_steward_sees_it_also_after_a_handoff(
     pair: tuple[Appliance, Appliance], make_appliance: Make, storage_folder: Path
 ) -> None:
@@ -46,8 +40,7 @@ def test_every_steward_sees_it_also_after_a_handoff(
     # Only the newest container is left, as after an update by the platform.
     owner.kill_everything()
     standby.kill_everything()
-    # One that writes a handoff down does not look out; the window then stays open, the safe side.
-    wait_until(lambda: watches(steward(third)) == 3, "its steward looks out")
+    # Its steward may be writing the handoff down: it sees what it has missed.
     copied = copy_and_wait(third.storage, storage_folder.with_name("c"))
     assert restore(copied) == "dump"
 

@@ -105,6 +105,39 @@ def test_it_stays_open_if(storage: Storage, reads: list[Read]) -> None:
     assert marks(storage) == OPEN
 
 
+@pytest.mark.parametrize("looked", [True, False], ids=["looked at", "not looked at"])
+def test_a_watch_that_is_handed_on_in_the_middle_of_a_copy_sees_the_rest(
+    storage: Storage, looked: bool
+) -> None:
+    watch = WindowWatch(storage)
+    open_window(storage)
+    assert not watch.look()
+    manifest(storage)
+    if looked:
+        assert not watch.look()
+    handed_on = watch.hand_on()
+    assert os.get_inheritable(watch.descriptors[0])
+    last_mark(storage)
+    successor = WindowWatch(storage, handed_on)
+    assert successor.descriptors == watch.descriptors
+    assert successor.look()
+    assert marks(storage) == SHUT
+
+
+def test_a_watch_that_is_handed_on_begins_anew_with_a_newer_dump(storage: Storage) -> None:
+    watch = WindowWatch(storage)
+    open_window(storage)
+    manifest(storage)
+    assert not watch.look()
+    handed_on = watch.hand_on()
+    hook_window.close(storage)
+    open_window(storage)
+    successor = WindowWatch(storage, handed_on)
+    last_mark(storage)
+    assert not successor.look()
+    assert marks(storage) == OPEN
+
+
 def test_what_was_read_of_an_older_dump_does_not_count_for_a_newer_one(storage: Storage) -> None:
     watch = WindowWatch(storage)
     open_window(storage)
@@ -167,7 +200,7 @@ def test_a_window_whose_last_mark_is_gone_is_closed_at_the_next_look(storage: St
 def test_without_inotify_it_stays_open_until_its_time_is_over(
     storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_: Watcher) -> None:
+    def refuse(*_: object) -> None:
         raise OSError(24, "Too many open files")
 
     monkeypatch.setattr(Watcher, "__init__", refuse)

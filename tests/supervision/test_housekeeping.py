@@ -21,7 +21,7 @@ def test_pruning_forgets_old_tokens_only_and_leaves_a_clock(
     with appliance.connect() as connection:
         connection.execute(TOKENS)
         with channel.listen(tmp_path / "socket") as listener:
-            phase = ["steward", "prune", str(listener.fileno())]
+            phase = ["steward", "prune", str(listener.fileno()), ""]
             steward = subprocess.Popen(
                 [sys.executable, "-P", "-m", "appliance.programs", *phase],
                 env=appliance.environment,
