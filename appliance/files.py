@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,29 +17,41 @@ def write_atomically(path: Path, content: str, mode: int = 0o644, *, durable: bo
     file becomes that user's. Not `durable`, it costs no wait for the disk, and a power cut may
     leave an empty file.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    descriptor = os.open(temporary, _NEW_FILE, mode)
+    write_together([path], content, mode, durable=durable)
+
+
+def write_together(
+    paths: Sequence[Path], content: str, mode: int = 0o644, *, durable: bool = True
+) -> None:
+    """Replace each of `paths`, in their order, as `write_atomically` does; if one cannot be, none.
+
+    Only a crash can come between them.
+    """
+    temporaries = [path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp") for path in paths]
     try:
-        with open(descriptor, "w", encoding="utf-8") as file:
-            os.fchmod(descriptor, mode)
-            give_to_owner_of(path.parent, descriptor)
-            file.write(content)
-            file.flush()
-            if durable:
-                os.fsync(descriptor)
-        temporary.replace(path)
+        for temporary in temporaries:
+            _write_new(temporary, content, mode, durable=durable)
+        for temporary, path in zip(temporaries, paths, strict=True):
+            temporary.replace(path)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        for temporary in temporaries:
+            temporary.unlink(missing_ok=True)
         raise
     if durable:
-        fsync_directory(path.parent)
+        for path in paths:
+            fsync_directory(path.parent)
 
 
 def write_json(
     path: Path, document: dict[str, Any], mode: int = 0o644, *, durable: bool = True
 ) -> None:
     """Replace `path` with a JSON document; the document carries its own `format` version."""
-    write_atomically(path, json.dumps(document, indent=2) + "\n", mode, durable=durable)
+    write_atomically(path, as_text(document), mode, durable=durable)
+
+
+def as_text(document: dict[str, Any]) -> str:
+    """A JSON document as it is written to a file."""
+    return json.dumps(document, indent=2) + "\n"
 
 
 def give_to_owner_of(folder: Path, descriptor: int) -> None:
@@ -66,3 +79,13 @@ def rename_durably(source: Path, target: Path) -> None:
     """Rename within one file system; after the return it survives a crash."""
     source.rename(target)
     fsync_directory(target.parent)
+
+
+def _write_new(path: Path, content: str, mode: int, *, durable: bool) -> None:
+    with open(os.open(path, _NEW_FILE, mode), "w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), mode)
+        give_to_owner_of(path.parent, file.fileno())
+        file.write(content)
+        file.flush()
+        if durable:
+            os.fsync(file.fileno())

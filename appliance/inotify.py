@@ -47,8 +47,8 @@ class Watcher:
         added = self._libc.inotify_add_watch(self._descriptor, os.fsencode(path), events)
         self._watched[self._check(added)] = path
 
-    def happened(self) -> list[tuple[Path, str]]:
-        """Every event since the last call: the path that was given, and a name in that folder."""
+    def happened(self) -> list[tuple[Path, str, int]]:
+        """Every event since the last call: the path that was given, a name in that folder, what."""
         try:
             content = os.read(self._descriptor, _READ_BYTES)
         except BlockingIOError:
@@ -59,7 +59,7 @@ class Watcher:
             start = position + _HEADER.size
             name = os.fsdecode(content[start : start + length].rstrip(b"\0"))
             if watch in self._watched and not events & _IGNORED:
-                found.append((self._watched[watch], name))
+                found.append((self._watched[watch], name, events & (OPENED | MOVED_TO)))
             position = start + length
         return found
 

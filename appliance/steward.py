@@ -20,7 +20,7 @@ from appliance.handoff import channel
 from appliance.handoff.channel import Channel, Message
 from appliance.identities import Identities, become
 from appliance.log import write_line
-from appliance.postgres import ownership
+from appliance.postgres import hook_window, ownership
 from appliance.postgres.instances import Folder
 from appliance.postgres.window_watch import WindowWatch
 from appliance.settings import Settings
@@ -108,6 +108,7 @@ class _Steward:
         taking = claiming.claim(self._storage, folder, self._listener)
         if taking is not None:
             upkeep.record(self._storage, self._instance, taking)
+        self._mark_as_running()
         folder.note_settled()
 
     def idle(self) -> NoReturn:
@@ -152,8 +153,19 @@ class _Steward:
                 self._work("-", {"action": "schedule", "actor": "schedule"}, [])
         listened = [self._listener.fileno(), *self._watch.descriptors]
         select.select(listened, [], [], max(0.0, min(limits)))
-        if self._watch.look():
+        seen = self._watch.look()
+        if seen.begun:
+            self._mark_as_running()
+        if seen.closed:
             write_line(PROGRAM, "the platform has copied the dump of its hook")
+
+    def _mark_as_running(self) -> None:
+        """Let a copy that is under way show that the database runs; if it is frozen, so are we."""
+        if self._is_owner():
+            try:
+                hook_window.renew_generation(self._storage)
+            except OSError as error:
+                write_line(PROGRAM, f"a copy of the storage cannot be marked: {error.strerror}")
 
     def _seconds_until_due(self) -> float | None:
         """Until the schedule has something to do; None if it never has, or not here."""
@@ -161,12 +173,15 @@ class _Steward:
         wanted = {name: interval(hours) for name, hours in jobs.items() if hours is not None}
         if not wanted:
             return None
-        owner = ownership.read_owner(self._storage)
-        if owner is None or owner.instance != self._instance:
+        if not self._is_owner():
             return _LOOK_AT_OWNER_EVERY_S
         schedule = Schedule(self._storage)
         due = min(schedule.seconds_until(name, every) for name, every in wanted.items())
         return float(min(due, _LOOK_AT_OWNER_EVERY_S))
+
+    def _is_owner(self) -> bool:
+        owner = ownership.read_owner(self._storage)
+        return owner is not None and owner.instance == self._instance
 
     def _work(self, descriptor: str, request: Message, keep: list[int]) -> None:
         words = ["-P", "-m", "appliance.programs", "backups", descriptor, json.dumps(request)]

@@ -84,14 +84,17 @@ class Storage:
         return self.run / "hook-window.json"
 
     @property
-    def hook_generation_first(self) -> Path:
-        """How many pre-backup hooks have begun; a copy comes to it before all else of ours."""
+    def generation_first(self) -> Path:
+        """A mark that changes while the database runs; a copy comes to it before all else of ours.
+
+        See `hook_window`.
+        """
         return self.backups / ".generation"
 
     @property
-    def hook_generation_last(self) -> Path:
-        """The same; a copy comes to it after the cluster."""
-        return self.run / "hook-generation"
+    def generation_last(self) -> Path:
+        """The same mark; a copy comes to it after the cluster."""
+        return self.run / "generation.json"
 
     @property
     def restoring(self) -> Path:
@@ -132,6 +135,11 @@ class Storage:
     def backup_notes(self) -> Path:
         """The last backup and the last proven restore, for everyone to read."""
         return self.run / "backup-notes.json"
+
+    @property
+    def backup_endings(self) -> Path:
+        """What came of work that an API client does not wait for: a file for each."""
+        return self.run / "backup-endings"
 
     @property
     def backup_audit(self) -> Path:

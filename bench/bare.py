@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psycopg
-
 from appliance import identities
 from appliance.migrations import runner
 from appliance.migrations.tracks import load_tracks
@@ -17,7 +15,8 @@ from appliance.postgres.connect import connect
 from appliance.resources import detect
 from appliance.storage import Storage
 from bench.gunicorn import Gunicorn
-from bench.processes import Process, free_port, start, stop, wait_until
+from bench.postmaster import wait_until_ready
+from bench.processes import Process, free_port, start, stop
 
 # As appliance.postgres.cluster has them; a test compares.
 INITDB_OPTIONS = (
@@ -83,13 +82,8 @@ class Bare:
         command = [binaries.program("postgres"), "-D", self.storage.pgdata]
         log = self.folder / "postgres.log"
         self._postgres = start(command, log, {}, self.users.database)
-        wait_until(self._superuser, self._postgres, log).close()
-
-    def _superuser(self) -> "psycopg.Connection[tuple[object, ...]] | None":
-        try:
-            return connect(self.storage, config.SUPERUSER, database="postgres")
-        except psycopg.OperationalError:
-            return None
+        wait_until_ready(self.storage, self._postgres, log)
+        connect(self.storage, config.SUPERUSER, database="postgres").close()
 
     def _apply_schema(self) -> None:
         with connect(self.storage, config.SUPERUSER, database="postgres") as superuser:

@@ -57,7 +57,9 @@ def wait_until(
     deadline = time.perf_counter() + DEADLINE_S
     while (value := fact()) is None:
         if process.poll() is not None or time.perf_counter() > deadline:
-            raise SystemExit(f"{process.args} did not come up:\n{log.read_text()[-3000:]}")
+            ended = f"ended with {process.returncode}"
+            why = f"is not up after {DEADLINE_S:.0f} s" if process.returncode is None else ended
+            raise SystemExit(f"{process.args} {why}:\n{log.read_text()[-3000:]}")
         time.sleep(every_s)
     return value
 
@@ -84,13 +86,17 @@ def ask(port: int, path: str) -> int:
 
 
 def stop(process: Process, with_signal: int = signal.SIGTERM) -> None:
-    """Ask it to end and wait; what does not obey is killed with all below it."""
+    """Ask it to end and wait; the bench ends if it has to be killed.
+
+    What is measured next would start after a crash, and not after the clean stop that it is for.
+    """
     if process.poll() is None:
         process.send_signal(with_signal)
     try:
-        process.wait(20)
+        process.wait(DEADLINE_S)
     except subprocess.TimeoutExpired:
         kill(process)
+        raise SystemExit(f"{process.args} did not end in {DEADLINE_S:.0f} s.") from None
 
 
 def kill(*processes: Process) -> None:

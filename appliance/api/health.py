@@ -167,7 +167,8 @@ class _Checks:
         return {"ok": writable, "free_bytes": free, "writable": writable}
 
     def backup(self) -> dict[str, Any]:
-        return notes.read(self._storage).to_json(datetime.now(UTC))
+        found = notes.read(self._storage)
+        return {"ok": found.ok, **found.to_json(datetime.now(UTC))}
 
 
 class _Health:

@@ -21,7 +21,7 @@ _APPEND = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 def record(storage: Storage, action: str, actor: str, **facts: Fact) -> None:
     """Add that `actor` did `action`, durably.
 
-    Actions are create, verify, restore, prune, delete, drill, hook pre-backup and so on; an actor
+    Actions are create, complete, verify, restore, prune, delete, drill and those of hooks; an actor
     is `command line (user root)`, `key NAME`, `schedule` or `platform`. Usual facts are name, ok
     and message. Raises BackupError if it cannot be added.
     """

@@ -1,11 +1,18 @@
 """Every backup there is, whichever destinations keep it."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from appliance.backups import names
 from appliance.backups.destinations.contract import Destination, Entry
-from appliance.backups.errors import ConflictError, DestinationError, NotFoundError
+from appliance.backups.errors import (
+    BackupError,
+    ConflictError,
+    DamagedError,
+    DestinationError,
+    NotFoundError,
+)
 from appliance.backups.manifest import Manifest
 
 
@@ -13,14 +20,14 @@ from appliance.backups.manifest import Manifest
 class Listed:
     """One backup: the names of the `destinations` that keep it, its `path` in the first of them.
 
-    `manifest` is None if it cannot be read; `fault` says why. `everywhere` are damaged copies too.
+    `manifest` is None if it cannot be used; `fault` says why. `everywhere` are damaged copies too.
     """
 
     name: str
     path: str
     destinations: tuple[str, ...]
     manifest: Manifest | None
-    fault: str | None
+    fault: BackupError | None
     everywhere: tuple[str, ...] = ()
 
     @property
@@ -72,7 +79,7 @@ class Catalog:
             raise self.away[0]
         raise NotFoundError(
             f"There is no backup {name} in {', '.join(self._destinations)}.",
-            "See `appliance backup list`.",
+            "List the backups to see which there are.",
         )
 
     def keepers(self, listed: Listed) -> list[Destination]:
@@ -88,7 +95,8 @@ class Catalog:
         """Raise ConflictError if one of them has a backup of this name."""
         for destination in self.destinations:
             try:
-                destination.read_manifest(name)
+                with suppress(DamagedError):
+                    destination.read_manifest(name)
             except NotFoundError:
                 continue
             except DestinationError:

@@ -8,11 +8,12 @@ back in the order in which they were copied.
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import IO
+from io import BufferedIOBase
+from typing import IO, cast
 
 from appliance.backups.manifest import Table
 
-_BLOCK_BYTES = 1 << 20
+_BUFFER_BYTES = 1 << 18
 _COPY, _FROM = b"COPY ", b" FROM stdin;\n"
 _END = b"\n\\.\n"
 # Sequences' values and large objects are statements.
@@ -36,7 +37,7 @@ class Contents:
 
 
 def read(script: IO[bytes]) -> Contents:
-    """Read a data-only script to its end; uses a few MB, whatever its size."""
+    """Read a data-only script to its end; uses less than a MB, whatever its size."""
     reader = _Reader(script)
     contents = Contents()
     while (line := reader.line()) is not None:
@@ -48,10 +49,11 @@ def read(script: IO[bytes]) -> Contents:
     return contents
 
 
-def in_order(script: IO[bytes]) -> Iterator[bytes]:
+def in_order(script: IO[bytes]) -> Iterator[bytes | memoryview]:
     """The script, changed so that rows come to lie in the order in which they are in it.
 
     In a table that was truncated in the same transaction, COPY looks for no room between rows.
+    A part is good until the next one is asked for.
     """
     reader = _Reader(script)
     while (line := reader.line()) is not None:
@@ -60,7 +62,8 @@ def in_order(script: IO[bytes]) -> Iterator[bytes]:
             continue
         header = reader.rest_of(line, b'"')
         yield b"BEGIN;\nTRUNCATE TABLE ONLY " + _name(header).encode() + b";\n" + header
-        yield from reader.blocks()
+        for begin, end in reader.blocks():
+            yield reader.view[begin:end]
         yield _END[1:] + b"COMMIT;\n"
 
 
@@ -86,26 +89,33 @@ def _other(line: bytes, reader: "_Reader") -> int:
 
 def _table(name: str, reader: "_Reader") -> Table:
     digest, rows, size = hashlib.sha256(), 0, 0
-    for block in reader.blocks():
-        digest.update(block)
-        rows += block.count(b"\n")
-        size += len(block)
+    for begin, end in reader.blocks():
+        digest.update(reader.view[begin:end])
+        rows += reader.buffer.count(b"\n", begin, end)
+        size += end - begin
     return Table(name, rows, size, digest.hexdigest())
 
 
 class _Reader:
-    """Lines, and between them the blocks of one table's data."""
+    """Lines, and between them the blocks of one table's data, in a buffer that is used again.
+
+    From `_begin` to `_end` it holds what was read and not taken. The byte before stays in it: it
+    is the end of a line when a table begins.
+    """
 
     def __init__(self, script: IO[bytes]) -> None:
-        self._script = script
-        self._rest = b""
+        self._script = cast("BufferedIOBase", script)
+        self.buffer = bytearray(_BUFFER_BYTES)
+        self.view = memoryview(self.buffer)
+        self._begin = self._end = 1
 
     def line(self) -> bytes | None:
         """The next line; None at the end."""
-        while (end := self._rest.find(b"\n")) < 0:
+        while (end := self.buffer.find(b"\n", self._begin, self._end)) < 0:
             if not self._fill():
                 return None
-        line, self._rest = self._rest[: end + 1], self._rest[end + 1 :]
+        line = bytes(self.view[self._begin : end + 1])
+        self._begin = end + 1
         return line
 
     def rest_of(self, line: bytes, quote: bytes) -> bytes:
@@ -114,41 +124,28 @@ class _Reader:
             line += more
         return line
 
-    def blocks(self) -> "_Blocks":
-        """The data up to the line that ends it."""
-        return _Blocks(self)
+    def blocks(self) -> Iterator[tuple[int, int]]:
+        """Where in the buffer data lies, block by block, up to the line that ends it."""
+        while (end := self.buffer.find(_END, self._begin - 1, self._end)) < 0:
+            # The end may come with what is read next, so its first bytes wait for it.
+            yield self._take(max(self._begin, self._end - len(_END) + 1))
+            if not self._fill():
+                raise EOFError("the data of a table has no end")
+        yield self._take(end + 1)
+        self._begin = end + len(_END)
 
-    def take_block(self) -> tuple[bytes, bool]:
-        """Data, and whether it is the last. Each begins at the start of a line."""
-        if self._rest.startswith(_END[1:]):
-            self._rest = self._rest[len(_END) - 1 :]
-            return b"", True
-        if (end := self._rest.find(_END)) >= 0:
-            block, self._rest = self._rest[: end + 1], self._rest[end + len(_END) :]
-            return block, True
-        # The end may come with what is read next, so its first bytes wait for it.
-        last_line = self._rest.rfind(b"\n") + 1
-        block, self._rest = self._rest[:last_line], self._rest[last_line:]
-        if not self._fill():
-            raise EOFError("the data of a table has no end")
-        return block, False
+    def _take(self, end: int) -> tuple[int, int]:
+        begin, self._begin = self._begin, end
+        return begin, end
 
     def _fill(self) -> bool:
-        block = self._script.read(_BLOCK_BYTES)
-        self._rest += block
-        return bool(block)
-
-
-class _Blocks:
-    def __init__(self, reader: _Reader) -> None:
-        self._reader = reader
-        self._over = False
-
-    def __iter__(self) -> "_Blocks":
-        return self
-
-    def __next__(self) -> bytes:
-        if self._over:
-            raise StopIteration
-        block, self._over = self._reader.take_block()
-        return block
+        rest = self._end - self._begin + 1
+        self.buffer[:rest] = self.buffer[self._begin - 1 : self._end]
+        self._begin, self._end = 1, rest
+        if rest == len(self.buffer):
+            # One line fills it.
+            self.buffer = self.buffer + bytes(rest)
+            self.view = memoryview(self.buffer)
+        count = self._script.readinto1(self.view[rest:])
+        self._end += count
+        return count > 0

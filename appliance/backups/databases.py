@@ -1,5 +1,6 @@
 """Databases as a whole: which there are, what describes one, how to make it anew."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from appliance.backups.errors import BackupError
+from appliance.backups.errors import BackupError, DamagedError
 from appliance.errors import DatabaseError
 from appliance.postgres import config
 from appliance.postgres.connect import Connection, connect_in, reason
@@ -81,6 +82,13 @@ def drop(connection: Connection, name: str) -> None:
     connection.execute(
         sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
     )
+
+
+def log(connection: Connection, text: str) -> None:
+    """Have Postgres write a line to its log, which is the container's."""
+    body = sql.SQL("BEGIN RAISE LOG '%', {}; END").format(sql.Literal(text))
+    command = sql.SQL("DO {}").format(sql.Literal(body.as_string(connection)))
+    connection.execute(command)
 
 
 def describe(connection: Connection, name: str) -> dict[str, Any]:
@@ -164,12 +172,34 @@ def _configure(connection: Connection, name: str, settings: list[list[Any]]) -> 
             whom = sql.SQL("ALTER ROLE {} IN DATABASE {}").format(
                 sql.Identifier(role), sql.Identifier(name)
             )
-        # pg_db_role_setting keeps lists as SQL wrote them; a list quoted as a whole is another.
-        written = sql.SQL(value) if variable in _LISTS else sql.Literal(value)
+        # A list that is quoted as a whole is another one.
+        values = split_list(value) if variable in _LISTS else [value]
+        written = sql.SQL(", ").join(sql.Literal(one) for one in values or [""])
         parts = (whom, sql.Identifier(*variable.split(".")), written)
         connection.execute(sql.SQL("{} SET {} TO {}").format(*parts))
 
 
+def split_list(text: str) -> list[str]:
+    """The elements of a list as pg_db_role_setting keeps it; raises DamagedError if it is none.
+
+    >>> split_list('"$user", public')
+    ['$user', 'public']
+    """
+    elements, at, more = [], 0, bool(text.strip())
+    while more:
+        match = _ELEMENT.match(text, at)
+        if match is None:
+            raise DamagedError(
+                f"The backup has a setting that is no list: {text[:80]!r}.",
+                "It was damaged or altered. Use another one.",
+            )
+        quoted, bare, comma = match.groups()
+        elements.append(bare if quoted is None else quoted.replace('""', '"'))
+        at, more = match.end(), bool(comma)
+    return elements
+
+
+_ELEMENT = re.compile(r"""\s*(?:"((?:[^"]|"")*)"|([^\s",]+))\s*(?:(,)|\Z)""")
 _LISTS = frozenset(
     "local_preload_libraries search_path session_preload_libraries "
     "shared_preload_libraries temp_tablespaces unix_socket_directories".split()

@@ -16,7 +16,7 @@ def describe(listed: Listed) -> dict[str, Any]:
         "name": listed.name,
         "path": listed.path,
         "destinations": list(listed.destinations),
-        "fault": listed.fault,
+        "fault": str(listed.fault) if listed.fault else None,
         "created_at": None,
         "size": None,
         "counts": None,

@@ -27,25 +27,24 @@ def backups(
     destinations: Sequence[str] = (),
     folder: Path | None = None,
     identities: Sequence[str] = (),
+    passphrase: str | None = None,
 ) -> Backups:
     """The backups of a storage in all its destinations, in the named ones, or in one folder.
 
-    `identities` are texts of key files, besides BACKUP_IDENTITY. Raises SettingsError or
-    BadRequestError.
+    `identities` are texts of key files, besides BACKUP_IDENTITY; `passphrase` opens backups instead
+    of BACKUP_PASSPHRASE. Raises SettingsError or BadRequestError.
     """
     archives.prepare_environment()
     resources = detect(settings.num_cpus)
     builder = Builder(storage, users, resources, archives.jobs(resources), Progress(report))
     keys = [*identities, *([settings.backup_identity] if settings.backup_identity else [])]
-    keyring = Keyring(keys, settings.backup_passphrase)
-    where = _where(settings, storage, destinations, folder)
+    keyring = Keyring(keys, passphrase or settings.backup_passphrase)
+    every = _every(settings, storage, folder)
+    where = configured.choose(every, destinations or every)
     return Backups(settings, builder, where, keyring, actor)
 
 
-def _where(
-    settings: Settings, storage: Storage, names: Sequence[str], folder: Path | None
-) -> list[Destination]:
-    if folder is not None:
-        return [FolderDestination("dir", folder.absolute())]
-    every = configured.destinations(settings, storage)
-    return configured.choose(every, names or every)
+def _every(settings: Settings, storage: Storage, folder: Path | None) -> dict[str, Destination]:
+    if folder is None:
+        return configured.destinations(settings, storage)
+    return {"dir": FolderDestination("dir", folder.absolute(), make=False)}

@@ -14,6 +14,7 @@ from appliance.backups import passphrases
 from appliance.backups.errors import BadRequestError, DamagedError, KeyRefusedError
 
 _ELSEWHERE = "Use another backup, or another copy."
+_KEY = "BACKUP_IDENTITY, or --identity FILE on the command line"
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,8 @@ class Keyring:
         return Opener(fitting, where)
 
     def _refused(self, recipients: Sequence[str], by_passphrase: bool, where: str) -> Exception:
-        needed = [f"the key of {key} (BACKUP_IDENTITY)" for key in recipients]
-        needed += ["the passphrase it was made with (BACKUP_PASSPHRASE)"] * by_passphrase
+        needed = [f"the key of {' or of '.join(recipients)} ({_KEY})"] if recipients else []
+        needed += [f"the passphrase it was made with ({passphrases.GIVEN_BY})"] * by_passphrase
         if not needed:
             return DamagedError(f"Nothing says for whom {where} was encrypted.", _ELSEWHERE)
         if self._identities:
@@ -100,7 +101,7 @@ class Keyring:
             what = f"No passphrase opens {where}: it was encrypted for keys only."
         else:
             what = f"No key is at hand for {where}, which is encrypted."
-        return KeyRefusedError(what, f"Give {', or '.join(needed)}.")
+        return KeyRefusedError(what, f"Give {'; or '.join(needed)}.")
 
 
 def sealer(recipients: Sequence[str], passphrase: str | None) -> Sealer | None:
@@ -130,7 +131,7 @@ def _recipient(text: str, number: int) -> Any:
         return pyrage.x25519.Recipient.from_str(text)
     except pyrage.RecipientError:
         # Anything else may be a secret in the wrong place.
-        shown = f", {text[:80]!a}," if text.startswith("age1") else ""
+        shown = f", {text[:80]!r}," if text.startswith("age1") else ""
         raise BadRequestError(
             f"Recipient number {number}{shown} is not a public key of age.",
             "Use keys as age-keygen -y prints them; those of plugins and of SSH cannot be used.",

@@ -11,9 +11,8 @@ from appliance.errors import ApplianceError
 from appliance.postgres import hook_window
 from appliance.storage import Storage
 
-_BY_HAND = (
-    "If you know better, RESTORE_FROM=dump takes the dump, and RESTORE_FROM=pgdata the cluster."
-)
+_CLUSTER_BY_HAND = "If you know better, RESTORE_FROM=pgdata takes the cluster as it is."
+_DUMP_BY_HAND = "RESTORE_FROM=dump takes an older dump, if there is one."
 
 
 class Choice(Enum):
@@ -30,7 +29,7 @@ class Evidence:
     `window`: the manifest of a hook is there, so the copy was made just after that hook. `fault`
     says what is wrong with the dump, if it was looked at. `late_mark`: the mark that a copy comes
     to last. `failed_elsewhere`: a hook failed in a container that did not own the database.
-    `one_generation`: no hook began while the copy was made.
+    `one_generation`: the database is not known to have run while the copy was made.
     """
 
     window: bool
@@ -39,7 +38,7 @@ class Evidence:
     cluster: bool
     restoring: bool
     failed_elsewhere: bool
-    one_generation: bool = True
+    one_generation: bool
 
 
 def gather(storage: Storage) -> Evidence:
@@ -64,7 +63,7 @@ def decide(found: Evidence) -> Choice:
             raise ApplianceError(
                 f"{found.fault} It cannot be restored, and the cluster beside it was copied while "
                 "the database ran, so it is torn.",
-                f"Restore another backup. {_BY_HAND}",
+                f"Restore another backup. {_CLUSTER_BY_HAND}",
             )
         return Choice.DUMP
     if not found.cluster:
@@ -82,17 +81,17 @@ def _check_cluster_is_whole(found: Evidence) -> None:
         reason = "a restore of it was broken off"
     elif found.late_mark:
         reason = "it was copied while a pre-backup hook was finishing, so the database ran"
-    elif not found.one_generation:
-        reason = "a pre-backup hook began while it was copied, so the database ran"
     elif found.failed_elsewhere:
         reason = (
             "its hook failed in a container that did not own the database, so the database went on "
             "running in another while it was copied"
         )
+    elif not found.one_generation:
+        reason = "it was copied while its database ran"
     if reason:
         raise ApplianceError(
-            f"There is no dump, and the cluster cannot be trusted: {reason}.",
-            f"Restore another backup. {_BY_HAND}",
+            f"No dump is current, and the cluster cannot be trusted: {reason}.",
+            f"Restore another backup. {_CLUSTER_BY_HAND} {_DUMP_BY_HAND}",
         )
 
 

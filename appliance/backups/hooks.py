@@ -3,7 +3,7 @@
 import shutil
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +26,7 @@ from appliance.backups import manifest as manifests
 from appliance.backups.errors import ConflictError, NotFoundError
 from appliance.backups.evidence import Choice
 from appliance.backups.load import Source
-from appliance.backups.manifest import Manifest
+from appliance.backups.manifest import DatabaseDump, Manifest
 from appliance.backups.progress import Progress
 from appliance.backups.rebuild import Builder
 from appliance.errors import ApplianceError, StorageError
@@ -87,7 +87,7 @@ def post_restore(
     then, and it may be run again, as after a kill.
     """
     storage = builder.storage
-    chosen = Choice(choice) if choice else evidence.decide(evidence.gather(storage))
+    chosen = _choose(storage, choice)
     with databases.reached():
         if chosen is Choice.DUMP:
             _from_dump(builder, descriptor, only, say)
@@ -172,18 +172,27 @@ def _note_failure(storage: Storage) -> None:
             write_json(storage.hook_failure, {"format": _FORMAT, "owner": owner.instance})
 
 
+def _choose(storage: Storage, choice: str | None) -> Choice:
+    """What to restore; every file of a dump was compared with its manifest then."""
+    if choice is None:
+        return evidence.decide(evidence.gather(storage))
+    chosen = Choice(choice)
+    if chosen is Choice.DUMP:
+        manifests.check_files(_read_manifest(storage), storage.hook_backup)
+    return chosen
+
+
 def _from_dump(builder: Builder, descriptor: int, only: str | None, say: Say) -> None:
     storage, folder = builder.storage, builder.storage.hook_backup
     source = Source(_read_manifest(storage), folder, None)
     say(f"restoring the dump of {source.manifest.finished_at}")
-    manifests.check_files(source.manifest, folder)
     builder.check_room(storage.root, load.selected(source.manifest, only))
     rebuild.begin(storage)
     with builder.cluster(storage.pgdata_new, source, descriptor, only):
         pass
     rebuild.swap(storage)
     rebuild.end(storage)
-    say(f"restored {_words(source.manifest)}")
+    say(f"restored {_words(load.selected(source.manifest, only))}")
 
 
 def _read_manifest(storage: Storage) -> Manifest:
@@ -209,7 +218,8 @@ def _from_cluster(builder: Builder, descriptor: int, only: str | None, say: Say)
     cluster.write_configuration(storage.pgdata, storage, builder.identities, builder.resources)
     with private_server.serving(storage.pgdata, {}, user, descriptor) as server:
         if only is not None:
-            rebuild.keep_only(server, only)
+            for gone in rebuild.keep_only(server, only):
+                say(f"RESTORE_DB={only}: the database {gone} was left out")
         for name in _databases(server):
             # Reads every page of every table, and with it every page's checksum.
             archives.read_database(server, name)
@@ -223,7 +233,7 @@ def _databases(server: Path) -> list[str]:
         return databases.names(connection)
 
 
-def _words(manifest: Manifest) -> str:
-    rows = sum(table.rows for dump in manifest.databases for table in dump.tables)
-    tables = sum(len(dump.tables) for dump in manifest.databases)
-    return f"{len(manifest.databases)} databases with {tables} tables and {rows} rows"
+def _words(dumps: Sequence[DatabaseDump]) -> str:
+    tables = {dump.name: len(dump.tables) for dump in dumps}
+    rows = sum(table.rows for dump in dumps for table in dump.tables)
+    return f"{', '.join(tables)}: {sum(tables.values())} tables with {rows} rows"

@@ -29,11 +29,14 @@ from appliance.settings import Settings
 from appliance.storage import Storage
 
 _END_EVERY_S = 0.01
+# What people made: of our own tables that is the keys only; a catalog has the large objects.
 _TABLES = """
     SELECT format('%I.%I', n.nspname, c.relname)
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind = 'r' AND n.nspname NOT IN ('appliance', 'pg_catalog', 'information_schema')
-        AND n.nspname NOT LIKE 'pg\\_%'
+            AND n.nspname NOT LIKE 'pg\\_%'
+        OR n.nspname = 'appliance' AND c.relname = 'api_keys'
+        OR n.nspname = 'pg_catalog' AND c.relname = 'pg_largeobject_metadata'
 """
 _END_SESSIONS = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -58,11 +61,19 @@ class LiveRestore:
     """Restores a backup into the Postgres of a storage, whichever container runs it."""
 
     def __init__(
-        self, settings: Settings, storage: Storage, source: Source, jobs: int, progress: Progress
+        self,
+        settings: Settings,
+        storage: Storage,
+        source: Source,
+        *,
+        jobs: int,
+        progress: Progress,
+        actor: str,
     ) -> None:
         self._settings = settings
         self._storage = storage
         self._source = source
+        self._actor = actor
         self._progress = progress
         self._loader = Loader(storage.run, source, jobs=jobs, progress=progress)
 
@@ -71,6 +82,7 @@ class LiveRestore:
 
         Raises ConflictError if there is data and `force` is false, DamagedError if what was loaded
         is not what the manifest says; nothing was changed then. Roles that are missing are made.
+        From the swap on nothing interrupts it, nor what this process does after it.
         """
         with closing(databases.connect_to(self._storage.run, databases.MAINTENANCE)) as connection:
             databases.drop_passing(connection)
@@ -97,7 +109,7 @@ class LiveRestore:
         if full:
             raise ConflictError(
                 f"There is data in {', '.join(full)}; a restore replaces all of it.",
-                "Make a backup of it first, then restore with force (--force).",
+                'Make a backup of it first, then restore with force (--force; "force": true).',
             )
 
     def _has_data(self, database: str) -> bool:
@@ -131,17 +143,26 @@ class LiveRestore:
                 report=lambda _: None,
             )
 
+    def _words(self) -> str:
+        manifest = self._source.manifest
+        return (
+            f"the data was replaced by the backup {manifest.name} of {manifest.created_at}, "
+            f"for {self._actor}"
+        )
+
     def _swap(self, connection: Connection, pairs: list[_Pair]) -> None:
         self._progress.begin("swapping", 0)
         there = set(databases.names(connection))
         involved = [pair.dump.name for pair in pairs] + [pair.beside for pair in pairs]
-        with _not_interrupted(), _ending_sessions(self._storage.run, involved):
+        _ignore_interrupts()
+        with _ending_sessions(self._storage.run, involved):
             try:
                 with connection.transaction():
                     for pair in pairs:
                         if pair.dump.name in there:
                             _rename(connection, pair.dump.name, pair.replaced)
                         _rename(connection, pair.beside, pair.dump.name)
+                    databases.log(connection, self._words())
             except psycopg.Error as error:
                 raise BackupError(
                     f"The databases could not be swapped: {error}".strip(), "Nothing was changed."
@@ -149,16 +170,19 @@ class LiveRestore:
 
 
 @contextmanager
-def _not_interrupted() -> Iterator[None]:
-    """Whoever breaks it off is heard before or not at all: what is done is also told."""
-    signals = (signal.SIGINT, signal.SIGTERM)
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+def changing_nothing_if_interrupted() -> Iterator[None]:
+    """Say so to whoever breaks off the block, which is a restore with all that precedes it."""
     try:
         yield
-        for number in signals:
-            signal.signal(number, signal.SIG_IGN)
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+    except KeyboardInterrupt as interrupt:
+        interrupt.add_note("Nothing was changed.")
+        raise
+
+
+def _ignore_interrupts() -> None:
+    """Whoever breaks it off is heard before or not at all: what is done is also told."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 class _ending_sessions:  # noqa: N801 - used as a function

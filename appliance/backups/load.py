@@ -172,7 +172,7 @@ def check_books(connection: Any) -> None:
         )
 
 
-def selected(manifest: Manifest, only: str | None) -> Iterable[DatabaseDump]:
+def selected(manifest: Manifest, only: str | None) -> list[DatabaseDump]:
     """The databases of a backup, or one of them; raises BackupError if it is not in it."""
     found = [dump for dump in manifest.databases if only in (None, dump.name)]
     if not found:

@@ -34,16 +34,18 @@ def make(
 ) -> Manifest:
     """Dump the running database into an empty `folder`; returns the manifest, not written.
 
-    Every file is on the disk and was read back at the return. Raises ApplianceError or OSError;
-    what is in the folder then is of no use.
+    Call it while holding the lock on backups. Every file is on the disk and was read back at the
+    return. Raises ApplianceError or OSError; what is in the folder then is of no use.
     """
     created_at = _now()
+    # Whoever cannot be reached is said to be so; pg_dumpall would only fail.
+    with closing(databases.connect_to(storage.run, databases.MAINTENANCE)) as connection:
+        # What a restore that died has left would take the room.
+        databases.drop_passing(connection)
     folder.mkdir(mode=0o750, exist_ok=True)
     room = Room(folder)
     room.check()
     dumper = Dumper(storage.run, folder, sealer, jobs=jobs, progress=progress, room=room)
-    # Whoever cannot be reached is said to be so; pg_dumpall would only fail.
-    databases.connect_to(storage.run, databases.MAINTENANCE).close()
     roles = dumper.roles()
     dumps = dumper.databases()
     identity = _write_identity(folder, sealer)

@@ -125,12 +125,7 @@ def parse(text: str | bytes, where: str) -> Manifest:
     Whoever can write to a destination must not be able to lead us elsewhere on this machine.
     """
     try:
-        number = TypeAdapter(dict[str, Any]).validate_json(text)["format"]
-        if number != FORMAT:
-            raise DamagedError(
-                f"The backup at {where} has format {number!r}; this version reads format {FORMAT}.",
-                "Restore it with the version that made it, or a newer one.",
-            )
+        _check_format(TypeAdapter(dict[str, Any]).validate_json(text)["format"], where)
         manifest = TypeAdapter(Manifest).validate_json(text, strict=True)
         names.check(manifest.name)
         _check_paths(manifest)
@@ -174,6 +169,16 @@ def _damaged(manifest: Manifest, what: str) -> DamagedError:
     return DamagedError(
         f"The backup {manifest.name} is damaged: {what}.", "Use another backup, or another copy."
     )
+
+
+def _check_format(number: object, where: str) -> None:
+    if isinstance(number, int) and number > FORMAT:
+        raise DamagedError(
+            f"The backup at {where} has format {number}; this version reads format {FORMAT}.",
+            "A newer version of the appliance made it: use that one, or a newer one, to read it.",
+        )
+    if number != FORMAT:
+        raise ValueError(number)
 
 
 def _check_paths(manifest: Manifest) -> None:

@@ -25,7 +25,7 @@ def check(name: str) -> str:
     if re.fullmatch(PATTERN, name) and name not in RESERVED:
         return name
     raise BadRequestError(
-        f"{name[:80]!a} cannot be the name of a backup.",
+        f"{name[:80]!r} cannot be the name of a backup.",
         "Use 1 to 128 letters, digits, dots, dashes and underscores, and no dot at the start"
         f"{' (this one is taken)' if name in RESERVED else ''}.",
     )

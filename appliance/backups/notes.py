@@ -43,7 +43,7 @@ class Failure:
 class Proof:
     """A backup that was restored to see what is in it; `ok` is false if it was not what it said.
 
-    `at` is ISO 8601 in UTC; it took `seconds`.
+    `at` is ISO 8601 in UTC; it took `seconds`. `removed`: that backup is gone since.
     """
 
     name: str
@@ -53,16 +53,46 @@ class Proof:
     rows: int
     seconds: float
     message: str
+    removed: bool = False
 
 
 @dataclass(frozen=True)
 class Notes:
-    """What is known. `proof` is the last one, `proven` the last that was ok."""
+    """What is known. `failure` is what went wrong since the last `backup` was made, `proof` the
+    last one of a backup that is there or was good, `proven` the last that was ok.
+    """
 
     backup: Backup | None = None
     failure: Failure | None = None
     proof: Proof | None = None
     proven: Proof | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong as far as they tell."""
+        return self.failure is None and (self.proof is None or self.proof.ok)
+
+    def with_backup(self, backup: Backup) -> "Notes":
+        """A backup was made: what failed before is over."""
+        return replace(self, backup=backup, failure=None)
+
+    def with_proof(self, proof: Proof) -> "Notes":
+        """A trial restore ended."""
+        return replace(self, proof=proof, proven=proof if proof.ok else self.proven)
+
+    def without(self, name: str, newest: Backup | None) -> "Notes":
+        """A backup was removed; of those that are left `newest` is the newest.
+
+        That it restored stays worth knowing, that it did not is no trouble any more.
+        """
+        proven = _removed(self.proven, name)
+        disproven = self.proof is not None and self.proof.name == name and not self.proof.ok
+        return replace(
+            self,
+            backup=newest if self.backup and self.backup.name == name else self.backup,
+            proof=proven if disproven else _removed(self.proof, name),
+            proven=proven,
+        )
 
     def to_json(self, now: datetime) -> dict[str, Any]:
         """For programs; `age_s` are seconds until `now`, which has a time zone."""
@@ -92,7 +122,7 @@ def read(storage: Storage) -> Notes:
 
 def record_backup(storage: Storage, backup: Backup) -> None:
     """Note a backup that was made. Call it while holding the lock on storage.backup_lock."""
-    _write(storage, replace(read(storage), backup=backup))
+    _write(storage, read(storage).with_backup(backup))
 
 
 def record_failure(storage: Storage, message: str) -> None:
@@ -102,8 +132,19 @@ def record_failure(storage: Storage, message: str) -> None:
 
 def record_proof(storage: Storage, proof: Proof) -> None:
     """Note what a trial restore has shown. Call it while holding the lock."""
-    notes = replace(read(storage), proof=proof)
-    _write(storage, replace(notes, proven=proof) if proof.ok else notes)
+    _write(storage, read(storage).with_proof(proof))
+
+
+def record_removal(storage: Storage, name: str, newest: Backup | None) -> None:
+    """Note that a backup is gone, and which is the newest now. Call it while holding the lock."""
+    before = read(storage)
+    after = before.without(name, newest)
+    if after != before:
+        _write(storage, after)
+
+
+def _removed(proof: Proof | None, name: str) -> Proof | None:
+    return replace(proof, removed=True) if proof and proof.name == name else proof
 
 
 def _write(storage: Storage, notes: Notes) -> None:
@@ -148,6 +189,7 @@ def _proof(entry: dict[str, Any]) -> Proof:
         _a(int, entry["rows"]),
         _seconds(entry),
         _a(str, entry["message"]),
+        _a(bool, entry.get("removed", False)),
     )
 
 

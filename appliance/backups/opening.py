@@ -8,7 +8,6 @@ from pathlib import Path
 from appliance.backups.catalog import Catalog, Listed
 from appliance.backups.destinations.contract import damaged
 from appliance.backups.encryption import Keyring, Opener
-from appliance.backups.errors import DamagedError
 from appliance.backups.load import Source
 from appliance.backups.manifest import Manifest
 from appliance.backups.progress import Progress
@@ -30,10 +29,11 @@ class Opening:
     def open(self, listed: Listed) -> Iterator[Source]:
         """The backup, as long as the block lasts.
 
-        Raises KeyRefusedError before anything is fetched that could be large, DamagedError.
+        Raises KeyRefusedError before anything is fetched that could be large, DamagedError, and
+        its fault if it has one.
         """
         if listed.manifest is None:
-            raise DamagedError(listed.fault or "", "Use another backup, or another copy.")
+            raise listed.fault or damaged(listed.name, "its manifest cannot be read")
         manifest, keepers = listed.manifest, self._catalog.keepers(listed)
         at_hand = next((path for one in keepers if (path := one.folder_of(listed.name))), None)
         if at_hand is not None:

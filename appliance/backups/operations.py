@@ -2,32 +2,24 @@
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from appliance.backups import (
-    audit,
-    databases,
-    encryption,
-    exclusive,
-    making,
-    names,
-    notes,
-    retention,
-)
+from appliance.backups import encryption, live, making, names, notes, retention
 from appliance.backups import manifest as manifests
+from appliance.backups.acting import acting
 from appliance.backups.catalog import Catalog, Listed
 from appliance.backups.destinations.contract import Destination
 from appliance.backups.destinations.folder import FolderDestination
 from appliance.backups.encryption import Keyring
 from appliance.backups.errors import (
     BackupError,
-    ConflictError,
     DestinationError,
     KeyRefusedError,
+    NotFoundError,
 )
 from appliance.backups.live import LiveRestore
 from appliance.backups.manifest import Manifest
@@ -82,10 +74,30 @@ class Backups:
                 self._keep(made, staged, home)
             finally:
                 shutil.rmtree(staged, ignore_errors=True)
-            keepers = tuple(destination.name for destination in self.catalog.destinations)
-            entry = notes.Backup(made.name, made.created_at, made.size, keepers)
-            notes.record_backup(self._storage, entry)
+            notes.record_backup(self._storage, _noted(made, self._everywhere()))
         return self.catalog.find(name)
+
+    def complete(self, name: str) -> Listed:
+        """Store a backup that is at hand in the destinations that lack it, just as it is.
+
+        If some of them still do not take it, BackupError says which.
+        """
+        with self._act("complete", name):
+            listed = self.catalog.find(name)
+            made, folder = listed.manifest, self.at_hand(listed)
+            if made is None or folder is None:
+                raise NotFoundError(
+                    f"There is no whole copy of the backup {name} in a folder.",
+                    "Make another backup.",
+                )
+            self._store(made, folder, listed.destinations)
+            notes.record_backup(self._storage, _noted(made, self._everywhere()))
+        return self.catalog.find(name)
+
+    def at_hand(self, listed: Listed) -> Path | None:
+        """The folder in which a backup lies, None if it must be fetched."""
+        folders = (one.folder_of(listed.name) for one in self.catalog.keepers(listed))
+        return next(filter(None, folders), None)
 
     def verify(self, name: str, action: str = "verify") -> Proof:
         """Restore a backup into a throwaway cluster and compare; returns the proof, also noted.
@@ -111,26 +123,34 @@ class Backups:
     def restore(self, name: str, *, force: bool) -> Manifest:
         """Put a backup in the place of what the running appliance has; see LiveRestore."""
         listed = self.catalog.find(name)
-        with self._act("restore", name), self._opening.open(listed) as source:
+        with (
+            self._act("restore", name),
+            live.changing_nothing_if_interrupted(),
+            self._opening.open(listed) as source,
+        ):
             manifests.check_files(source.manifest, source.folder)
-            live = LiveRestore(
-                self._settings, self._storage, source, self._builder.jobs, self._progress
-            )
-            live.run(force=force)
+            LiveRestore(
+                self._settings,
+                self._storage,
+                source,
+                jobs=self._builder.jobs,
+                progress=self._progress,
+                actor=self._actor,
+            ).run(force=force)
         return source.manifest
 
     def delete(self, name: str) -> int:
         """Remove a backup from every destination; returns bytes freed."""
         listed = self.catalog.find(name, whole=True)
         with self._act("delete", name):
-            return self.catalog.remove(listed)
+            return self._remove([listed], self.catalog.all(whole=True))
 
     def prune(self, keep: int, *, generated_only: bool = False, spare: str = "") -> Pruned:
         """Remove all but the newest `keep` and `spare`, everywhere; see `retention.to_prune`."""
         with self._act("prune", None, keep=keep):
             listed = self.catalog.all(whole=True)
             doomed = retention.to_prune(listed, keep, generated_only=generated_only, spare=[spare])
-            freed = sum(self.catalog.remove(one) for one in doomed)
+            freed = self._remove(doomed, listed)
         gone = tuple(one.name for one in doomed)
         return Pruned(gone, len(listed) - len(gone), freed)
 
@@ -164,24 +184,42 @@ class Backups:
         return making.make(self._storage, staged, name, sealer, jobs=jobs, progress=progress)
 
     def _keep(self, made: Manifest, staged: Path, home: FolderDestination | None) -> None:
-        if home is not None:
+        if home is None:
+            self._store(made, staged, [])
+        else:
             home.adopt(made, staged)
-        folder = home.folder_of(made.name) if home else staged
-        faults = []
+            self._store(made, home.folder_of(made.name), [home.name])
+
+    def _store(self, made: Manifest, folder: Path, keepers: Iterable[str]) -> None:
+        """Store it wherever it is not yet; DestinationError says where it still is not."""
+        kept, faults = list(keepers), []
         for destination in self.catalog.destinations:
-            if destination is home:
+            if destination.name in kept:
                 continue
             self._progress.begin(f"storing in {destination.name}", made.size)
             try:
                 destination.store(made, folder, self._progress.add)
+                kept.append(destination.name)
             except BackupError as error:
                 faults.append(f"not in {destination.name}: {error}")
         if faults:
-            kept = f"kept in {home.name}, but " if home else ""
+            where = f"kept in {', '.join(kept)}, but " if kept else ""
             raise DestinationError(
-                f"The backup {made.name} was made and {kept}{'; '.join(faults)}",
+                f"The backup {made.name} was made and {where}{'; '.join(faults)}",
                 "Mend that, then make another backup.",
             )
+
+    def _everywhere(self) -> tuple[str, ...]:
+        return tuple(destination.name for destination in self.catalog.destinations)
+
+    def _remove(self, doomed: Iterable[Listed], there: Iterable[Listed]) -> int:
+        left, freed = {one.name: one for one in there}, 0
+        for one in doomed:
+            freed += self.catalog.remove(one)
+            left.pop(one.name, None)
+            whole = (_noted(o.manifest, o.destinations) for o in left.values() if o.manifest)
+            notes.record_removal(self._storage, one.name, next(whole, None))
+        return freed
 
     def _prove(self, listed: Listed) -> list[manifests.Table]:
         folder = self._storage.backups / ".staging-verify"
@@ -195,36 +233,13 @@ class Backups:
                 shutil.rmtree(folder, ignore_errors=True)
         return [table for dump in source.manifest.databases for table in dump.tables]
 
-    @contextmanager
-    def _act(self, action: str, name: str | None, **facts: int) -> Iterator[None]:
-        """Do it alone, and write down who did it and what came of it."""
-        try:
-            with exclusive.holding(self._storage, action), self._noted(action):
-                yield
-        except BaseException as error:
-            # What is wrong comes first; that it cannot be written down, second.
-            with suppress(ApplianceError):
-                self._audit(action, name, ok=False, message=_words(error), **facts)
-            raise
-        self._audit(action, name, ok=True, **facts)
-
-    @contextmanager
-    def _noted(self, action: str) -> Iterator[None]:
-        try:
-            with databases.reached():
-                yield
-        except Exception as error:
-            if action == "create" and not isinstance(error, ConflictError):
-                notes.record_failure(self._storage, _words(error))
-            raise
-
-    def _audit(self, action: str, name: str | None, **facts: audit.Fact) -> None:
-        audit.record(self._storage, action, self._actor, name=name, **facts)
-
-
-def _words(error: BaseException) -> str:
-    return str(error) or ("broken off" if isinstance(error, KeyboardInterrupt) else repr(error))
+    def _act(self, action: str, name: str | None, **facts: int) -> AbstractContextManager[None]:
+        return acting(self._storage, self._actor, action, name, **facts)
 
 
 def _since(started: float) -> float:
     return round(time.monotonic() - started, 1)
+
+
+def _noted(made: Manifest, destinations: tuple[str, ...]) -> notes.Backup:
+    return notes.Backup(made.name, made.created_at, made.size, destinations)

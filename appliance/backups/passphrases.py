@@ -18,6 +18,9 @@ from nacl.exceptions import CryptoError
 
 from appliance.backups.errors import DamagedError, KeyRefusedError
 
+# How people give one, to open a backup.
+GIVEN_BY = "BACKUP_PASSPHRASE, or --passphrase-file FILE on the command line"
+
 # As powers of two, in KiB of memory: 128 MiB to seal, and what age takes by default to unseal.
 _WORK, _MOST_WORK = 17, 18
 _SEALED = re.compile(
@@ -45,7 +48,9 @@ def unseal(sealed: bytes, passphrase: str, where: str) -> bytes:
     header, salt, work, body, mac, nonce, data = parts.groups()
     key = _decrypt(_from_passphrase(passphrase, _bytes(salt), int(work)), bytes(12), _bytes(body))
     if key is None:
-        raise KeyRefusedError(f"The passphrase does not open {where}.", "Give the right one.")
+        raise KeyRefusedError(
+            f"The passphrase does not open {where}.", f"Give the one it was made with ({GIVEN_BY})."
+        )
     text = _decrypt(_derived(key, b"payload", nonce), _LAST_CHUNK, data)
     if text is None or not hmac.compare_digest(_mac(key, header), _bytes(mac)):
         raise _damaged(where)

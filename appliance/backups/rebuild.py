@@ -44,7 +44,7 @@ class Builder:
         Everything in it was compared with the manifest. After the block it is stopped and on the
         disk. Raises ApplianceError, and then leaves nothing in `folder`.
         """
-        dumps = list(load.selected(source.manifest, only))
+        dumps = load.selected(source.manifest, only)
         self.check_room(folder.parent, dumps)
         try:
             where = (folder, self.storage, self.identities, self.resources, lock_descriptor)
@@ -116,8 +116,11 @@ def end(storage: Storage) -> None:
     shutil.rmtree(storage.pgdata_replaced, ignore_errors=True)
 
 
-def keep_only(server: Path, name: str) -> None:
-    """Drop every other database of a cluster; raises NotFoundError if there is no such one."""
+def keep_only(server: Path, name: str) -> list[str]:
+    """Drop every other database of a cluster, and return their names.
+
+    Raises NotFoundError if there is no such one.
+    """
     with closing(databases.connect_to(server, databases.MAINTENANCE)) as connection:
         there = databases.names(connection)
         if name not in there:
@@ -125,6 +128,7 @@ def keep_only(server: Path, name: str) -> None:
                 f"The cluster has no database {name}; it has {', '.join(there)}.",
                 "Name one of these with RESTORE_DB, or unset it.",
             )
-        for other in there:
-            if other not in (name, "postgres"):
-                connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(other)))
+        others = [other for other in there if other not in (name, "postgres")]
+        for other in others:
+            connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(other)))
+    return others

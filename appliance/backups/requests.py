@@ -54,17 +54,20 @@ def ask(
     *,
     actor: str,
     wait_s: float,
+    work_id: str | None = None,
 ) -> Outcome:
     """Have a steward do something with backups; waits so long at most for its end.
 
-    `instance` is the container to ask, None for any. Raises what the work raised, or BackupError
+    `instance` is the container to ask, None for any. What comes of it is kept by `work_id`, if
+    there is one; the action `ending` tells. Raises what the work raised, or BackupError
     if there is no steward.
     """
     deadline = time.monotonic() + wait_s
     with _reach(storage, instance) as steward:
         try:
             not_after = time.monotonic() + _START_LIMIT_S
-            steward.send(KIND, action=action, arguments=arguments, actor=actor, not_after=not_after)
+            about = {"action": action, "arguments": arguments, "actor": actor, "id": work_id}
+            steward.send(KIND, **about, not_after=not_after)
             _await_start(steward)
             return _follow(steward, deadline)
         except ChannelClosed as error:

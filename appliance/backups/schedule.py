@@ -106,6 +106,14 @@ def failed(job: Job, now: int) -> Job:
     return job if job.tries < TRIES else replace(job, next_at=_slot_after(job, now))
 
 
+def covers(job: Job, made_at: float, now: float) -> bool:
+    """Whether a backup of that time is what an earlier try for the job's slot has made.
+
+    One that is an interval old would not do for the slot any more.
+    """
+    return job.tries > 1 and job.slot_at <= made_at and now - made_at < job.interval_s
+
+
 class Schedule:
     """The jobs of a storage, by name. Whichever container acts goes on where another left off.
 

@@ -2,15 +2,19 @@
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
-from appliance.backups import desk, requests
+from appliance.backups import desk, endings, requests
+from appliance.backups.catalog import Listed
 from appliance.backups.descriptions import describe, describe_fully, describe_pruned
 from appliance.backups.errors import BackupError, BadRequestError
 from appliance.backups.operations import Backups
 from appliance.backups.progress import Step
-from appliance.backups.schedule import BACKUP, DRILL, Schedule, interval
+from appliance.backups.retention import is_generated
+from appliance.backups.schedule import BACKUP, DRILL, Job, Schedule, covers, interval
 from appliance.errors import ApplianceError
 from appliance.handoff.channel import Channel
 from appliance.identities import Identities
@@ -21,6 +25,7 @@ from appliance.storage import Storage
 
 PROGRAM = "backup"
 SCHEDULE = "schedule"
+ENDING = "ending"
 
 _TELL_EVERY_S = 0.5
 
@@ -36,8 +41,9 @@ def run(
     actor = str(request["actor"])
     teller = _Teller(caller)
     try:
-        backups = desk.backups(settings, storage, users, actor=actor, report=teller.tell)
-        result = _act(backups, settings, storage, request)
+        with _kept(storage, request):
+            backups = desk.backups(settings, storage, users, actor=actor, report=teller.tell)
+            result = _act(backups, settings, storage, request)
     except (ApplianceError, OSError) as failure:
         error = failure if isinstance(failure, ApplianceError) else BackupError(str(failure))
         write_line(PROGRAM, f"{request['action']} for {actor} failed: {error}")
@@ -46,6 +52,11 @@ def run(
     else:
         if caller is not None:
             caller.reply("done", result=result)
+
+
+def _kept(storage: Storage, request: dict[str, Any]) -> AbstractContextManager[None]:
+    work_id = request.get("id")
+    return nullcontext() if work_id is None else endings.keeping(storage, str(work_id))
 
 
 class _Teller:
@@ -63,12 +74,16 @@ def _act(backups: Backups, settings: Settings, storage: Storage, request: dict[s
     action, arguments = str(request["action"]), dict(request.get("arguments") or {})
     if action == SCHEDULE:
         return _run_schedule(backups, settings, storage)
+    if action == ENDING:
+        ending = endings.read(storage, str(arguments["id"]))
+        return {**arguments, **asdict(ending)} if ending else None
     if action not in _ACTIONS:
-        raise BadRequestError(f"There is no action {action!a}.")
+        raise BadRequestError(f"There is no action {action!r}.")
     result = _ACTIONS[action](backups, arguments)
     if action not in _QUIET:
         about = arguments.get("name") or result.get("name") or ""
-        write_line(PROGRAM, f"{action} {about} for {request['actor']}: done".replace("  ", " "))
+        done = filter(None, (action, about, f"for {request['actor']}: done"))
+        write_line(PROGRAM, " ".join(done))
     return result
 
 
@@ -104,8 +119,8 @@ def _run_schedule(backups: Backups, settings: Settings, storage: Storage) -> Non
     """Do what is due, unless another container is at it."""
     schedule = Schedule(storage)
     jobs = (
-        (BACKUP, settings.backup_schedule, lambda: _back_up(backups, settings)),
-        (DRILL, settings.backup_drill, lambda: _drill(backups)),
+        (BACKUP, settings.backup_schedule, lambda job: _back_up(backups, settings, job)),
+        (DRILL, settings.backup_drill, lambda _: _drill(backups)),
     )
     with ownership.holding(storage.schedule_lock) as ours:
         for name, hours, work in jobs:
@@ -113,9 +128,9 @@ def _run_schedule(backups: Backups, settings: Settings, storage: Storage) -> Non
                 _do(schedule, name, work)
 
 
-def _do(schedule: Schedule, name: str, work: Callable[[], str]) -> None:
+def _do(schedule: Schedule, name: str, work: Callable[[Job | None], str]) -> None:
     try:
-        said = work()
+        said = work(schedule.job(name))
     except ApplianceError as error:
         write_line(PROGRAM, f"the scheduled {name} failed: {error}")
         schedule.failed(name)
@@ -124,15 +139,26 @@ def _do(schedule: Schedule, name: str, work: Callable[[], str]) -> None:
         schedule.succeeded(name)
 
 
-def _back_up(backups: Backups, settings: Settings) -> str:
-    made = backups.create()
-    said = f"made the scheduled backup {made.name}, kept in {', '.join(made.destinations)}"
+def _back_up(backups: Backups, settings: Settings, job: Job | None) -> str:
+    begun = _begun(backups, job) if job else None
+    made = backups.complete(begun.name) if begun else backups.create()
+    verb = "completed" if begun else "made"
+    said = f"{verb} the scheduled backup {made.name}, kept in {', '.join(made.destinations)}"
     try:
         pruned = backups.prune(settings.backup_retention, generated_only=True, spare=made.name)
     except ApplianceError as error:
         # The backup is made, and the next run removes what is too much.
         return f"{said}; older ones could not be removed: {error}"
     return f"{said}; removed {', '.join(pruned.deleted_names)}" if pruned.deleted_names else said
+
+
+def _begun(backups: Backups, job: Job) -> Listed | None:
+    """The backup that an earlier try has made, if it only has to get to where it could not."""
+    for one in backups.catalog.all():
+        if one.created_at and is_generated(one.name) and backups.at_hand(one):
+            made_at = datetime.fromisoformat(one.created_at).timestamp()
+            return one if covers(job, made_at, time.time()) else None
+    return None
 
 
 def _drill(backups: Backups) -> str:

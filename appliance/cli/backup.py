@@ -1,7 +1,8 @@
 """Backups by hand: make, see, prove, restore, remove."""
 
 import getpass
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,17 @@ import click
 
 from appliance.backups import descriptions
 from appliance.backups.operations import Backups
-from appliance.cli import context
+from appliance.cli import backup_text, context
 from appliance.cli.main import print_json
 from appliance.cli.progress import Line, size
+from appliance.errors import ApplianceError, ExitCode
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print it for programs.")
 _dir = click.option(
     "--dir",
     "folder",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Use this folder only, whatever the settings say.",
+    help="Use this folder only, which must be there, whatever the settings say.",
 )
 _identity = click.option(
     "--identity",
@@ -28,20 +30,35 @@ _identity = click.option(
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="File with an age key that opens it. May be given several times.",
 )
+_passphrase_file = click.option(
+    "--passphrase-file",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="File with the passphrase that opens it, instead of BACKUP_PASSPHRASE.",
+)
+_from = click.option(
+    "--from", "source", metavar="DESTINATION", help="Use the copy in this destination only."
+)
+_yes = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 
 
 @click.group()
 def backup() -> None:
-    """Make, list, verify, restore and remove backups."""
+    """Make, list, verify, restore and remove backups.
+
+    Each ends with 1 if it could not do what was asked, or if a backup is not what it says.
+    """
 
 
-@backup.command()
+@backup.command(epilog="Example: appliance backup create --name before-the-audit")
 @click.option("--name", help="Call it so. By default it is named after the time.")
 @click.option("--to", multiple=True, help="Keep it in this destination only. Repeatable.")
 @_dir
 @_json
 def create(name: str | None, to: tuple[str, ...], folder: Path | None, as_json: bool) -> None:
-    """Back up all databases and roles, while everything runs."""
+    """Back up all databases and roles, while everything runs.
+
+    Ends with 1 unless it is kept in every destination.
+    """
     with _desk(as_json, folder=folder, destinations=to) as desk:
         made = desk.create(name)
     if as_json:
@@ -54,43 +71,56 @@ def create(name: str | None, to: tuple[str, ...], folder: Path | None, as_json: 
 @backup.command(name="list")
 @_dir
 @_json
-def list_(folder: Path | None, as_json: bool) -> None:
-    """List the backups of all destinations, the newest first."""
+def list_(folder: Path | None, as_json: bool) -> int:
+    """List the backups of all destinations, the newest first.
+
+    Ends with 1 if one of them is damaged or a destination is away; the others are listed then, too.
+    """
     with _desk(as_json, folder=folder) as desk:
-        found = [descriptions.describe(one) for one in desk.catalog.all()]
-        for away in desk.catalog.away:
-            click.echo(f"appliance: {away}", err=True)
+        found, away = desk.catalog.all(), desk.catalog.away
     if as_json:
-        print_json(found)
-        return
-    for one in found:
-        click.echo(_row(one))
-    if not found:
+        print_json([descriptions.describe(one) for one in found])
+    elif found:
+        backup_text.print_table(found)
+    elif not away:
         click.echo("There are no backups. Make one: appliance backup create")
+    for error in away:
+        click.echo(f"appliance: {error}", err=True)
+    damaged = [one.name for one in found if one.fault]
+    if damaged:
+        click.echo(f"appliance: damaged: {', '.join(damaged)}.", err=True)
+        click.echo("  What to do: appliance backup show NAME", err=True)
+    return ExitCode.FAILURE if away or damaged else ExitCode.OK
 
 
 @backup.command()
 @click.argument("name")
 @_dir
 @_json
-def show(name: str, folder: Path | None, as_json: bool) -> None:
-    """Show what is in a backup."""
+def show(name: str, folder: Path | None, as_json: bool) -> int:
+    """Show what is in a backup. Ends with 1 if it is damaged."""
     with _desk(as_json, folder=folder) as desk:
         found = descriptions.describe_fully(desk.catalog.find(name))
     if as_json:
         print_json(found)
     else:
-        _print(found)
+        backup_text.print_one(found)
+    return ExitCode.FAILURE if found["fault"] else ExitCode.OK
 
 
-@backup.command()
+@backup.command(epilog="Example: appliance backup verify before-the-audit --from nas")
 @click.argument("name")
 @_identity
+@_passphrase_file
+@_from
 @_dir
 @_json
-def verify(name: str, identities: tuple[Path, ...], folder: Path | None, as_json: bool) -> None:
-    """Prove that a backup can be restored, in a throwaway cluster beside the live one."""
-    with _desk(as_json, folder=folder, identities=identities) as desk:
+def verify(name: str, as_json: bool, **where: Any) -> None:
+    """Prove that a backup can be restored, in a throwaway cluster beside the live one.
+
+    Ends with 1 if it is not what it says, or cannot be opened.
+    """
+    with _desk_to_read(as_json, **where) as desk:
         proof = desk.verify(name)
     if as_json:
         print_json(vars(proof))
@@ -101,17 +131,21 @@ def verify(name: str, identities: tuple[Path, ...], folder: Path | None, as_json
         )
 
 
-@backup.command()
+@backup.command(epilog="Example: appliance backup restore before-the-audit --force")
 @click.argument("name")
 @click.option("--force", is_flag=True, help="Replace the data that is there now.")
 @_identity
+@_passphrase_file
+@_from
 @_dir
 @_json
-def restore(
-    name: str, force: bool, identities: tuple[Path, ...], folder: Path | None, as_json: bool
-) -> None:
-    """Replace what the running appliance has by a backup; requests wait meanwhile."""
-    with _desk(as_json, folder=folder, identities=identities) as desk:
+def restore(name: str, force: bool, as_json: bool, **where: Any) -> None:
+    """Replace what the running appliance has by a backup; requests wait meanwhile.
+
+    Ends with 1 if the backup or the data that is there forbids it, and with 6 if the appliance does
+    not run. Nothing has changed then.
+    """
+    with _desk_to_read(as_json, **where) as desk:
         manifest = desk.restore(name, force=force)
     if as_json:
         print_json({"name": name, "restored": True, "created_at": manifest.created_at})
@@ -119,18 +153,21 @@ def restore(
         click.echo(f"Restored {name}: everything is as it was at {manifest.created_at}.")
 
 
-@backup.command()
+@backup.command(epilog="Example: appliance backup prune --keep 7 -y")
 @click.option("--keep", type=int, required=True, help="How many of the newest stay.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@_yes
 @_dir
 @_json
 def prune(keep: int, yes: bool, folder: Path | None, as_json: bool) -> None:
-    """Remove all backups but the newest."""
+    """Remove all backups but the newest, and none that is damaged.
+
+    Ends with 1 if nobody is there to say yes, or a destination is away: nothing is removed then.
+    """
     with _desk(as_json, folder=folder) as desk:
         doomed = desk.to_prune(keep)
         if doomed and not yes:
             click.echo("These go: " + ", ".join(doomed), err=True)
-            click.confirm("Remove them?", abort=True, err=True)
+            _ask("Remove them?")
         done = descriptions.describe_pruned(desk.prune(keep))
     if as_json:
         print_json(done)
@@ -139,17 +176,20 @@ def prune(keep: int, yes: bool, folder: Path | None, as_json: bool) -> None:
         click.echo(f"Removed {done['deleted_count']} ({freed}), kept {done['retained_count']}.")
 
 
-@backup.command()
+@backup.command(epilog="Example: appliance backup delete before-the-audit -y")
 @click.argument("name")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@_yes
 @_dir
 @_json
 def delete(name: str, yes: bool, folder: Path | None, as_json: bool) -> None:
-    """Remove one backup from every destination."""
+    """Remove one backup from every destination.
+
+    Ends with 1 if nobody is there to say yes, or a destination is away: nothing is removed then.
+    """
     with _desk(as_json, folder=folder) as desk:
         desk.catalog.find(name)
         if not yes:
-            click.confirm(f"Remove {name}?", abort=True, err=True)
+            _ask(f"Remove {name}?")
         freed = desk.delete(name)
     if as_json:
         print_json({"name": name, "bytes_freed": freed})
@@ -158,54 +198,44 @@ def delete(name: str, yes: bool, folder: Path | None, as_json: bool) -> None:
 
 
 @contextmanager
-def _desk(as_json: bool, *, identities: tuple[Path, ...] = (), **options: Any) -> Iterator[Backups]:
+def _desk_to_read(
+    as_json: bool,
+    *,
+    identities: Sequence[Path],
+    passphrase_file: Path | None,
+    source: str | None,
+    folder: Path | None,
+) -> Iterator[Backups]:
+    # Root may read a key file that the database's user may not.
+    keys = [_secret(path) for path in identities]
+    passphrase = _secret(passphrase_file) if passphrase_file else None
+    one = [source] if source else []
+    with _desk(
+        as_json, folder=folder, destinations=one, identities=keys, passphrase=passphrase
+    ) as desk:
+        yield desk
+
+
+@contextmanager
+def _desk(as_json: bool, **options: Any) -> Iterator[Backups]:
     from appliance.backups import desk
 
     settings, storage = context.load()
     context.require_storage(storage)
     actor = f"command line (user {getpass.getuser()})"
-    # Root may read a key file that the database's user may not.
-    keys = [path.read_text(encoding="utf-8") for path in identities]
     users = context.become_database_user(storage)
     line = Line(quiet=as_json)
     try:
-        yield desk.backups(
-            settings, storage, users, actor=actor, report=line.show, identities=keys, **options
-        )
+        yield desk.backups(settings, storage, users, actor=actor, report=line.show, **options)
     finally:
         line.clear()
 
 
-def _row(one: dict[str, Any]) -> str:
-    if one["fault"]:
-        return f"{one['name']:40} damaged: {one['fault']}"
-    marks = "encrypted" if one["encrypted"] else ""
-    where = ", ".join(one["destinations"])
-    when = one["created_at"].replace("T", " ")[:16]
-    return f"{one['name']:40} {when}  {size(one['size']):>10}  {where}  {marks}".rstrip()
+def _secret(file: Path) -> str:
+    return file.read_text(encoding="utf-8", errors="surrogateescape").strip()
 
 
-def _print(one: dict[str, Any]) -> None:
-    lines: list[tuple[str, str]] = [("name", one["name"]), ("path", one["path"])]
-    if one["fault"]:
-        lines.append(("damaged", one["fault"]))
-    else:
-        lines += [
-            ("kept in", ", ".join(one["destinations"])),
-            ("made", f"{one['created_at']} by appliance {one['appliance_version']}"),
-            ("size", size(one["size"])),
-            ("opened by", _keys(one)),
-        ]
-        lines += [
-            ("database", f"{database['name']}, {table['name']}: {table['rows']} rows")
-            for database in one["databases"]
-            for table in database["tables"]
-        ]
-    for name, text in lines:
-        click.echo(f"{name:10} {text}")
-
-
-def _keys(one: dict[str, Any]) -> str:
-    if not one["encrypted"]:
-        return "everyone who can read it (not encrypted)"
-    return " or ".join([*one["recipients"], *(["its passphrase"] if one["passphrase"] else [])])
+def _ask(question: str) -> None:
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise ApplianceError("Nothing was removed: add -y to do it without being asked.")
+    click.confirm(question, abort=True, err=True)

@@ -2,8 +2,10 @@
 
 import importlib
 import json
+import signal
 import sys
 from datetime import date
+from types import FrameType
 from typing import Any
 
 import click
@@ -36,6 +38,7 @@ Exit codes:
   4  the storage or the cluster in it cannot be used
   5  a migration failed, or the schema is behind
   6  the database cannot be reached
+  130, 143  broken off, by Ctrl-C or SIGTERM
 """
 
 
@@ -60,16 +63,22 @@ def cli() -> None:
     """
 
 
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM ends a command as Ctrl-C does: what it has begun is cleared up."""
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command and return its exit code."""
+    """Run one command and return its exit code; 128 and the signal if one broke it off."""
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         result = cli.main(arguments, prog_name="appliance", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return ExitCode.USAGE
-    except click.Abort:
-        click.echo("appliance: broken off.", err=True)
-        return ExitCode.FAILURE
+    except click.Abort as abort:
+        notes = getattr(abort.__cause__, "__notes__", [])
+        click.echo(" ".join(["appliance: broken off.", *notes]), err=True)
+        return _exit_code(abort.__cause__)
     except ApplianceError as error:
         click.echo(f"appliance: {error.message}", err=True)
         if error.hint:
@@ -85,6 +94,18 @@ def main(arguments: list[str] | None = None) -> int:
         click.echo("  Run it as root, or as the user that the appliance runs as.", err=True)
         return ExitCode.STORAGE if error.filename else ExitCode.FAILURE
     return int(result or 0)
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    # Whoever sends it twice, as timeout(1) does, must not break off the clearing up.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise _Terminated
+
+
+def _exit_code(cause: BaseException | None) -> int:
+    if isinstance(cause, _Terminated):
+        return 128 + signal.SIGTERM
+    return 128 + signal.SIGINT if isinstance(cause, KeyboardInterrupt) else ExitCode.FAILURE
 
 
 def print_json(document: Any) -> None:

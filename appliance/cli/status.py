@@ -174,7 +174,7 @@ def _migrations_line(migrations: dict[str, Any]) -> str:
 def _backup_lines(backup: dict[str, Any]) -> list[str]:
     last, failure, proof = backup["last_backup"], backup["last_failure"], backup["last_proof"]
     lines = [f"{_last_backup(last)}; {_last_proven(backup['last_verified'])}"]
-    if failure and (not last or _moment(failure) > _moment(last)):
+    if failure:
         lines.append(f"the last attempt failed {_age(failure)}: {failure['message']}")
     if proof and not proof["ok"]:
         lines.append(f"{proof['name']} does not restore, seen {_age(proof)}: {proof['message']}")
@@ -190,11 +190,10 @@ def _last_backup(last: dict[str, Any] | None) -> str:
 
 
 def _last_proven(proven: dict[str, Any] | None) -> str:
-    return f"proven to restore: {proven['name']}, {_age(proven)}" if proven else "none was proven"
-
-
-def _moment(entry: dict[str, Any]) -> datetime:
-    return datetime.fromisoformat(entry["at"])
+    if proven is None:
+        return "none was proven"
+    since = " (removed since)" if proven["removed"] else ""
+    return f"proven to restore: {proven['name']}{since}, {_age(proven)}"
 
 
 def _age(entry: dict[str, Any]) -> str:

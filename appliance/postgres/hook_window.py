@@ -7,15 +7,20 @@ until the platform has made its copy; it is looked for in the copy before anythi
 
 A copy goes through the folders by name: `backups`, then `pgdata`, then `run`. The manifest lies in
 the first and a second mark in the last, and both are seen to be read, in this order.
+
+Whatever copies it, with or without a hook: two other files, the first and the last of ours, hold
+the same mark. It changes when the database runs and somebody comes to the first of them, so that a
+copy with two different marks is one of a running database.
 """
 
 import json
+import secrets
 import time
 from contextlib import suppress
 from pathlib import Path
 
 from appliance.errors import StorageError
-from appliance.files import fsync_directory, write_json
+from appliance.files import as_text, fsync_directory, write_json, write_together
 from appliance.postgres import ownership
 from appliance.storage import Storage
 
@@ -25,30 +30,36 @@ CLOSED = "manifest.closed.json"
 LONGEST_S = 6 * 3600.0
 
 _FORMAT = 1
-_HERE = "here.json"
 
 
 def begin(storage: Storage) -> None:
-    """A hook begins: take the old claim away, and let a copy that is under way show that.
-
-    What is copied before is of another generation than what is copied after.
-    """
-    number = max(_generation(path) for path in _generations(storage)) + 1
-    for path in _generations(storage):
-        write_json(path, {"format": _FORMAT, "generation": number})
+    """A hook begins: take the old claim away, and let a copy that is under way show that."""
+    renew_generation(storage)
     close(storage)
 
 
+def renew_generation(storage: Storage) -> None:
+    """The database runs: what is copied before this is of another generation than what is after.
+
+    Raises OSError, with both marks as they were.
+    """
+    document = {
+        "format": _FORMAT,
+        "generation": secrets.token_hex(8),
+        "cluster": _identity(storage),
+    }
+    # Against the order of a copy. Nothing here opens the first: whoever does is taken for a copy.
+    write_together([storage.generation_last, storage.generation_first], as_text(document))
+
+
 def is_of_one_generation(storage: Storage) -> bool:
-    """Whether no hook has begun while this copy was made, if it is one."""
-    last, first = (_generation(path) for path in _generations(storage))
-    return last == first
+    """Whether no database is known to have run while this copy was made, if it is one."""
+    last, first = (_read(path) for path in (storage.generation_last, storage.generation_first))
+    return last.get("generation") == first.get("generation")
 
 
 def open_for(storage: Storage, name: str) -> None:
-    """Leave the other marks. The caller then writes the manifest, which opens the window."""
-    here = {"format": _FORMAT, "cluster": _identity(storage)}
-    write_json(storage.hook_backup / _HERE, here, 0o640)
+    """Leave the other mark. The caller then writes the manifest, which opens the window."""
     write_json(storage.hook_window, {"format": _FORMAT, "name": name})
 
 
@@ -90,7 +101,7 @@ def close_if_stopped(storage: Storage) -> None:
 def check_no_copy(storage: Storage) -> None:
     """Refuse to start on a copy that was made while the database ran; raises StorageError."""
     marked = is_open(storage) or storage.hook_window.exists() or not is_of_one_generation(storage)
-    if marked and (storage.hook_backup / _HERE).exists() and not _is_original(storage):
+    if marked and not _is_original(storage):
         raise StorageError(
             f"{storage.root} is a copy that was made while its database ran, so its cluster is "
             "torn.",
@@ -104,23 +115,13 @@ def manifest_path(storage: Storage) -> Path:
 
 
 def _is_original(storage: Storage) -> bool:
-    return _read(storage.hook_backup / _HERE).get("cluster") == _identity(storage)
+    return _read(storage.generation_last).get("cluster") == _identity(storage)
 
 
 def _identity(storage: Storage) -> list[int]:
     # No copy has the same numbers for all of them.
     places = (storage.pgdata, storage.pgdata / "PG_VERSION", storage.lock)
     return [path.stat().st_ino for path in places if path.exists()]
-
-
-def _generations(storage: Storage) -> tuple[Path, Path]:
-    # Against the order of a copy: one that is made meanwhile has an older first.
-    return storage.hook_generation_last, storage.hook_generation_first
-
-
-def _generation(path: Path) -> int:
-    number = _read(path).get("generation")
-    return number if isinstance(number, int) else 0
 
 
 def _read(path: Path) -> dict[str, object]:

@@ -1,11 +1,20 @@
-"""Watches for the platform's copy, and closes the hook's window when it has passed."""
+"""Sees when the storage is copied, and closes the hook's window when a copy has passed."""
 
 from contextlib import suppress
+from dataclasses import dataclass
 
 from appliance.inotify import MOVED_TO, OPENED, Watcher
 from appliance.postgres import hook_window
 from appliance.process import keep_open
 from appliance.storage import Storage
+
+
+@dataclass(frozen=True)
+class Seen:
+    """`begun`: somebody came to the first of our files. `closed`: the window was closed now."""
+
+    begun: bool = False
+    closed: bool = False
 
 
 class WindowWatch:
@@ -20,7 +29,7 @@ class WindowWatch:
         # Without it a window stays open until its time is over: the safe side.
         with suppress(OSError):
             self._watcher = Watcher(int(descriptor) if descriptor else None)
-            self._watcher.watch(storage.backups, MOVED_TO)
+            self._watcher.watch(storage.backups, MOVED_TO | OPENED)
         self._arm()
         self._began = bool(began)
 
@@ -42,27 +51,29 @@ class WindowWatch:
             return None
         return max(0.0, hook_window.LONGEST_S - hook_window.seconds_open(self._storage))
 
-    def look(self) -> bool:
-        """See what has happened; returns whether the window was closed now."""
-        passed = self._has_passed()
-        if passed or self.seconds_left() == 0:
+    def look(self) -> Seen:
+        """See what has happened, and close the window if that is due."""
+        begun, passed = self._happened()
+        closes = passed or self.seconds_left() == 0
+        if closes:
             hook_window.close(self._storage)
             self._began = False
-            return True
-        return False
+        return Seen(begun, closes)
 
-    def _has_passed(self) -> bool:
-        passed = False
-        for path, name in self._watcher.happened() if self._watcher else ():
+    def _happened(self) -> tuple[bool, bool]:
+        """Whether a copy has begun, and whether one has passed both marks."""
+        begun = passed = False
+        for path, name, event in self._watcher.happened() if self._watcher else ():
             if path == self._storage.backups:
-                if name == self._storage.hook_backup.name:
+                begun = begun or (name == self._storage.generation_first.name and event == OPENED)
+                if name == self._storage.hook_backup.name and event == MOVED_TO:
                     self._arm()
                     passed = False
             elif path == self._storage.hook_backup:
                 self._began = self._began or name == hook_window.MANIFEST
             elif name == self._storage.hook_window.name:
                 passed = passed or self._began
-        return passed
+        return begun, passed
 
     def _arm(self) -> None:
         """Watch from the moment when the dump is in its place; its marks come after that."""

@@ -9,6 +9,8 @@ from typing import Any
 
 from appliance.settings.secrecy import is_placeholder
 
+_PASSPHRASE_CHARACTERS = 12
+_PASSPHRASE_DISTINCT = 5
 _DESTINATION = re.compile(r"[a-z][a-z0-9-]{0,31}=(/|s3://[a-z0-9])[^\s,=]*(\?[^\s,]*)?")
 
 
@@ -169,6 +171,20 @@ def secret() -> Rule:
         return text
 
     return Rule("a secret of your own on one line, not a placeholder", parse)
+
+
+def passphrase() -> Rule:
+    """What encrypts backups: whoever has a copy of one may guess for as long as he likes."""
+
+    def parse(text: str) -> str:
+        _require(len(text) >= _PASSPHRASE_CHARACTERS and len(set(text)) >= _PASSPHRASE_DISTINCT)
+        return str(secret().parse(text))
+
+    return Rule(
+        f"a passphrase on one line, at least {_PASSPHRASE_CHARACTERS} characters, "
+        f"{_PASSPHRASE_DISTINCT} of them different, such as `openssl rand -base64 24` prints",
+        parse,
+    )
 
 
 def hex_name() -> Rule:

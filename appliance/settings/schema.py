@@ -116,7 +116,7 @@ class Settings:
         rules.identity(), "The age key that reads encrypted backups.", given=True
     )
     backup_passphrase: str | None = _variable(
-        rules.secret(), "Encrypt backups so that this passphrase reads them.", secret=True
+        rules.passphrase(), "Encrypt backups so that this passphrase reads them.", secret=True
     )
     backup_schedule: float | None = _variable(
         rules.number(0.01, 8760), "Hours between two backups. By default none are made by itself."

@@ -36,7 +36,7 @@ _HEADERS: Json = {
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
     },
     "Location": {
-        "description": "Where to read what was made.",
+        "description": "Where to read what was made, or how what goes on has ended.",
         "required": True,
         "schema": {"type": "string"},
     },
@@ -139,7 +139,8 @@ def _responses(path: str, endpoint: Endpoint) -> Json:
 
 def _answer(endpoint: Endpoint, status: int, model: type[BaseModel]) -> Json:
     headers = ["X-Request-Id"]
-    if endpoint.location and status < HTTPStatus.BAD_REQUEST:
+    # What is only accepted has a place that tells how it ends.
+    if status == HTTPStatus.ACCEPTED or (endpoint.location and status < HTTPStatus.BAD_REQUEST):
         headers.append("Location")
     if endpoint.once:
         headers.append("Idempotency-Replayed")

@@ -3,8 +3,9 @@
 `python -m bench.redeploy.load` reads its orders as a line of JSON from standard input, then one
 command per line: `move PORT` sends every following request to another container and answers
 when none is under way to the first one, as the platform's proxy drains it; `end` answers with
-every request as JSON. A request that fails is sent again until it succeeds, with the same
-Idempotency-Key: an answer that never came is a stall that does not end.
+every request as JSON, when the last of them has its answer. A request that fails is sent again
+until it succeeds, with the same Idempotency-Key: an answer that never came is a stall that does
+not end.
 """
 
 import json
@@ -13,6 +14,7 @@ import socket
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from bench.redeploy.outcome import Request
@@ -69,7 +71,7 @@ class Client:
         self._port = 0
 
     def run(self) -> None:
-        """Ask until the switch ends it."""
+        """Ask until the switch ends it; the last request too lasts until its answer."""
         # Half of the clients begin with a write, so that there is always some of both.
         count = self._number
         while not self._switch.ended.is_set():
@@ -84,8 +86,6 @@ class Client:
         began, failures = time.monotonic(), 0
         while not self._attempt(message, expected):
             failures += 1
-            if self._switch.ended.is_set():
-                break
             if time.monotonic() - began > GIVE_UP_S:
                 raise SystemExit(f"no answer for {GIVE_UP_S:g} s")
             time.sleep(RETRY_S)
@@ -144,15 +144,15 @@ def main() -> None:
     switch = Switch(orders["port"])
     messages = orders["reading"].encode(), orders["writing"].encode()
     clients = [Client(number, switch, *messages) for number in range(orders["clients"])]
-    threads = [threading.Thread(target=client.run) for client in clients]
-    for thread in threads:
-        thread.start()
-    while (words := sys.stdin.readline().split()) and words[0] == "move":
-        switch.move(int(words[1]))
-        print("moved", flush=True)
-    switch.ended.set()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(len(clients)) as threads:
+        asked = [threads.submit(client.run) for client in clients]
+        while (words := sys.stdin.readline().split()) and words[0] == "move":
+            switch.move(int(words[1]))
+            print("moved", flush=True)
+        switch.ended.set()
+    for one in asked:
+        # Whoever had no answer ends the bench.
+        one.result()
     print(json.dumps([request for client in clients for request in client.requests]))
 
 

@@ -26,6 +26,11 @@ class Desk:
         sent = {} if body is None else {"json": body}
         return requests.request(method, where, headers=headers, timeout=60, **sent, **options)
 
+    def work(self, location: str, *, key: str | None = None) -> requests.Response:
+        """What became of work that was answered with a 202, by its Location."""
+        headers = {"Authorization": f"Bearer {key or self.key}"}
+        return requests.get(f"{self.appliance.url}{location}", headers=headers, timeout=60)
+
     def make(self, name: str | None = None) -> dict[str, Any]:
         """Make a backup and return what is said of it."""
         answer = self.ask("POST", "", {"name": name or unused()})

@@ -94,7 +94,17 @@ def test_a_backup_that_does_not_exist_is_a_404(desk: Desk) -> None:
         ("POST", "/verify", {"name": name}),
         ("POST", f"/{name}/restore", {"force": True}),
     ):
-        assert problem(desk.ask(method, path, body)) == (404, "no-such-backup")
+        answer = desk.ask(method, path, body)
+        assert problem(answer) == (404, "no-such-backup")
+        assert answer.json()["detail"].endswith("List the backups to see which there are.")
+
+
+def test_work_that_nobody_began_is_a_404(desk: Desk) -> None:
+    for work in ("0123456789abcdef", "x", "0123456789ABCDEF"):
+        answer = desk.work(f"/api/backup-work/{work}")
+        assert problem(answer) == (404, "no-such-work"), work
+    ordinary = desk.work("/api/backup-work/0123456789abcdef", key=desk.appliance.key())
+    assert problem(ordinary) == (403, "admin-only")
 
 
 def test_a_name_that_is_taken_is_a_409(desk: Desk) -> None:
@@ -145,6 +155,7 @@ def test_a_backup_whose_manifest_is_broken_is_shown_with_its_fault(desk: Desk) -
     shown = desk.ask("GET", f"/{backup['name']}")
     assert shown.status_code == 200
     assert "cannot be read" in shown.json()["fault"]
+    assert "Use another backup" in shown.json()["fault"]
     assert shown.json()["created_at"] is None
     assert backup["name"] in [one["name"] for one in desk.ask("GET", "").json()["items"]]
     assert desk.ask("DELETE", f"/{backup['name']}").status_code == 200

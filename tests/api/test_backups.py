@@ -79,10 +79,14 @@ def test_a_verified_backup_is_proven_for_everyone_to_see(desk: Desk) -> None:
     checks = requests.get(f"{desk.appliance.url}/ready", timeout=10).json()["checks"]
     proof = checks["backup"]["last_verified"]
     assert proof.pop("age_s") < 60
-    assert proof == answer.json()
+    assert proof == {**answer.json(), "removed": False}
     assert checks["backup"]["last_proof"]["name"] == name
     assert checks["backup"]["last_backup"]["name"] == name
     assert ("verify", f"key {desk.name}", True) in desk.audited(name)
+    assert desk.ask("DELETE", f"/{name}").status_code == 200
+    backup = requests.get(f"{desk.appliance.url}/ready", timeout=10).json()["checks"]["backup"]
+    assert (backup["last_verified"]["name"], backup["last_verified"]["removed"]) == (name, True)
+    assert backup["last_backup"] is None or backup["last_backup"]["name"] != name
 
 
 def test_a_restore_brings_everything_back_as_it_was_and_needs_force_to(desk: Desk) -> None:

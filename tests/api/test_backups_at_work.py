@@ -16,6 +16,10 @@ from tests.handoff.load import Load
 from tests.harness.appliance import Appliance
 from tests.harness.waiting import wait_until
 
+END_DUMPS = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE application_name = 'appliance backup' AND wait_event_type = 'Lock'
+"""
 # Of a machine that does much else.
 PATIENCE_S = 5.0
 
@@ -28,16 +32,34 @@ def test_what_takes_long_is_a_202_and_goes_on(desk: Desk) -> None:
         took_s = time.monotonic() - began
         assert answer.status_code == 202, answer.text
         assert ANSWER_WITHIN_S - 1 < took_s < ANSWER_WITHIN_S + PATIENCE_S
-        assert answer.headers["location"] == f"/api/backup/{name}"
-        document = answer.json()
+        document, location = answer.json(), answer.headers["location"]
+        assert location == f"/api/backup-work/{document['id']}"
+        told = {"id": document["id"], "message": None}
+        assert desk.work(location).json() == {**told, "status": "running"}
         assert (document["name"], document["status"]) == (name, "running")
         assert document["progress"]["phase"] == "dumping"
         assert problem(desk.ask("GET", f"/{name}")) == (404, "no-such-backup")
         for method, path, body in writing(there):
             assert problem(desk.ask(method, path, body)) == (409, "backup-conflict"), path
         lock.rollback()
-    wait_until(lambda: desk.ask("GET", f"/{name}").status_code == 200, f"{name} is there")
+    wait_until(lambda: desk.work(location).json()["status"] != "running", "it is over")
+    assert desk.work(location).json() == {**told, "status": "done"}
+    assert desk.ask("GET", f"/{name}").status_code == 200
     assert desk.audited(name)[-1] == ("create", f"key {desk.name}", True)
+
+
+def test_what_took_long_and_failed_says_why(desk: Desk) -> None:
+    with closing(locked_books(desk.appliance)) as lock:
+        answer = desk.ask("POST", "", {"name": unused()})
+        assert answer.status_code == 202, answer.text
+        location = answer.headers["location"]
+        with desk.appliance.connect("postgres", "postgres") as connection:
+            assert connection.execute(END_DUMPS).fetchall()
+        wait_until(lambda: desk.work(location).json()["status"] != "running", "it is over")
+        lock.rollback()
+    ended = desk.work(location).json()
+    assert (ended["id"], ended["status"]) == (answer.json()["id"], "failed")
+    assert ended["message"].startswith("pg_dump failed with exit code 1:")
 
 
 def test_a_steward_that_hangs_is_not_waited_for_and_does_nothing_later(desk: Desk) -> None:

@@ -58,6 +58,7 @@ def test_every_operation_is_in_the_document_with_its_statuses(client: Client) ->
         "/api/accounts",
         "/api/accounts/{id}",
         "/api/backup",
+        "/api/backup-work/{id}",
         "/api/backup/prune",
         "/api/backup/verify",
         "/api/backup/{name}",
@@ -77,6 +78,9 @@ def test_every_operation_is_in_the_document_with_its_statuses(client: Client) ->
     responses = document["paths"]["/api/backup"]["post"]["responses"]
     assert {"201", "202", "400", "403", "409", "422", "502", "503"} <= set(responses)
     assert "Location" in responses["202"]["headers"]
+    verified = document["paths"]["/api/backup/verify"]["post"]["responses"]
+    assert "Location" in verified["202"]["headers"]
+    assert "Location" not in verified["200"]["headers"]
     [name] = document["paths"]["/api/backup/{name}"]["delete"]["parameters"]
     assert name["schema"]["pattern"] == f"^{names.PATTERN}$"
 

@@ -143,7 +143,7 @@ def test_ready_reports_every_check(client: Client, cluster: Cluster) -> None:
     assert checks["storage"]["free_bytes"] > 0
     assert checks["storage"]["writable"] is True
     known = ("last_backup", "last_failure", "last_proof", "last_verified")
-    assert checks["backup"] == dict.fromkeys(known)
+    assert checks["backup"] == {"ok": True, **dict.fromkeys(known)}
     assert set(answer.json["durations_ms"]) == set(checks)
 
 
@@ -153,6 +153,7 @@ def test_ready_tells_of_a_backup_that_failed_and_is_ready_all_the_same(
     notes.record_failure(empty.storage, "the disk is full")
     answer = client.get("/ready")
     assert (answer.status_code, answer.json["ok"]) == (200, True)
+    assert answer.json["checks"]["backup"]["ok"] is False
     failure = answer.json["checks"]["backup"]["last_failure"]
     assert failure["message"] == "the disk is full"
     assert 0 <= failure["age_s"] < 60

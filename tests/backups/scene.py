@@ -2,13 +2,13 @@
 
 import json
 import os
+import pty
 import shutil
-import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from psycopg import sql
 
@@ -50,13 +50,17 @@ class Desk:
         self.variables = {"BACKUP_DIR": str(folder), **variables}
 
     def run(
-        self, *words: str, code: int = 0, answer: str = "", **variables: str
+        self,
+        *words: str,
+        code: int = 0,
+        stdin: int | IO[bytes] = subprocess.DEVNULL,
+        **variables: str,
     ) -> "subprocess.CompletedProcess[str]":
         """Run it to its end, which must be this exit code, and never a traceback."""
         done = subprocess.run(
             [COMMAND, "backup", *words],
             env=self._environment(variables),
-            input=answer,
+            stdin=stdin,
             capture_output=True,
             text=True,
             check=False,
@@ -65,6 +69,13 @@ class Desk:
         assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
         assert "Traceback" not in done.stderr, done.stderr
         return done
+
+    def answered(self, answer: str, *words: str, code: int = 0) -> str:
+        """What it asks somebody at a terminal, who answers so."""
+        ours, its = pty.openpty()
+        with open(ours, "r+b", 0) as keyboard, open(its, "r+b", 0) as terminal:
+            keyboard.write(f"{answer}\n".encode())
+            return self.run(*words, code=code, stdin=terminal).stderr
 
     def refused(self, *words: str, code: int = 1, **variables: str) -> str:
         """What it says for people when it does not do it."""
@@ -211,21 +222,6 @@ def kill(process: "subprocess.Popen[str]") -> None:
         wait_until(lambda pid=child.pid: not processes.alive(pid), f"the end of {child}")
 
 
-@contextmanager
-def standing_still(pid: int) -> Iterator[list[int]]:
-    """A process and all below it do not run while the block lasts; yields their numbers."""
-    stopped: list[int] = []
-    try:
-        while running := [p for p in (pid, *below(pid)) if p not in stopped]:
-            for one in running:
-                os.kill(one, signal.SIGSTOP)
-            stopped += running
-        yield stopped
-    finally:
-        for one in stopped:
-            os.kill(one, signal.SIGCONT)
-
-
 def ended(process: "subprocess.Popen[str]", code: int = 0) -> str:
     """Wait for its end, which must be this exit code; returns all that it said."""
     said = "".join(filter(None, process.communicate(timeout=LIMIT_S)))
@@ -237,3 +233,8 @@ def ended(process: "subprocess.Popen[str]", code: int = 0) -> str:
 def below(pid: int) -> list[int]:
     """Every process below one that has not ended."""
     return [process.pid for process in processes.descendants(pid) if process.state != "Z"]
+
+
+def with_below(pid: int) -> list[int]:
+    """The process too."""
+    return [pid, *below(pid)]

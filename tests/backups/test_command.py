@@ -32,9 +32,11 @@ def test_people_read_what_was_made_proven_and_removed(desk: Desk) -> None:
     made = desk.run("create", "--name", "first.one").stdout
     assert re.fullmatch(r"Made first\.one \([0-9.]+ kB\), kept in local\.\n", made)
     today = datetime.now(UTC).strftime("%Y-%m-%d")
-    assert re.fullmatch(
-        rf"first\.one +{today} [0-9:]{{5}} +[0-9.]+ kB  local\n", desk.run("list").stdout
-    )
+    head, row = desk.run("list").stdout.splitlines()
+    assert head.split("  ")[0] == "NAME"
+    assert re.fullmatch(rf"first\.one  {today} [0-9:]{{5}} +[0-9.]+ kB  local", row)
+    for heading, cell in (("MADE (UTC)", today), ("KEPT IN", "local")):
+        assert head.index(heading) == row.index(cell)
     shown = desk.run("show", "first.one").stdout
     assert f"path       {desk.folder}/first.one\n" in shown
     assert "opened by  everyone who can read it (not encrypted)\n" in shown
@@ -106,7 +108,7 @@ def test_a_backup_that_is_not_there_is_said_to_be_missing(desk: Desk) -> None:
     for words in (("show",), ("verify",), ("restore", "--force"), ("delete", "-y")):
         said = desk.refused(*words, "nowhere")
         assert "There is no backup nowhere in local." in said
-        assert "appliance backup list" in said
+        assert "List the backups to see which there are." in said
 
 
 def test_a_name_that_is_taken_is_refused_and_what_has_it_is_left_as_it_is(
@@ -128,27 +130,36 @@ def test_a_destination_that_nobody_configured_is_refused(desk: Desk, place: Path
 
 def test_a_folder_on_the_command_line_is_used_alone(desk: Desk, place: Path) -> None:
     other = scene.own_folder(place, "other")
-    made = desk.json("create", "--name", "elsewhere", "--dir", str(other / "new"))
+    made = desk.json("create", "--name", "elsewhere", "--dir", str(other))
     assert made["destinations"] == ["dir"]
-    assert made["path"] == f"{other}/new/elsewhere"
+    assert made["path"] == f"{other}/elsewhere"
     assert desk.names() == []
-    assert [one["name"] for one in desk.json("list", "--dir", str(other / "new"))] == ["elsewhere"]
-    desk.run("verify", "elsewhere", "--dir", str(other / "new"))
-    desk.run("delete", "elsewhere", "-y", "--dir", str(other / "new"))
-    assert list((other / "new").iterdir()) == []
+    assert [one["name"] for one in desk.json("list", "--dir", str(other))] == ["elsewhere"]
+    said = desk.refused("verify", "elsewhere", "--dir", str(other), "--from", "nas", code=2)
+    assert "There is no destination 'nas'." in said
+    desk.run("verify", "elsewhere", "--dir", str(other))
+    desk.run("delete", "elsewhere", "-y", "--dir", str(other))
+    assert list(other.iterdir()) == []
 
 
-def test_nothing_is_removed_unless_somebody_says_yes(desk: Desk, copied: Path) -> None:
-    scene.copy(copied, desk.folder / "older", name="older")
-    for words in (("delete", "made"), ("prune", "--keep", "1")):
-        asked = desk.run(*words, code=1, answer="n\n").stderr
-        assert "Remove" in asked
-        assert "made" in asked
-    assert sorted(desk.names()) == ["made", "older"]
-    desk.run("prune", "--keep", "1", answer="y\n")
-    assert desk.names() == ["older"]
-    desk.run("delete", "older", answer="y\n")
-    assert desk.names() == []
+def test_a_folder_that_somebody_named_and_that_is_missing_is_told_and_not_made(
+    desk: Desk, place: Path
+) -> None:
+    missing = place / "not-mounted"
+    for where, variables in (
+        (("--dir", str(missing)), {}),
+        ((), {"BACKUP_DIR": str(missing)}),
+    ):
+        for words in (("list",), ("show", "made"), ("create",), ("prune", "--keep", "1", "-y")):
+            said = desk.refused(*words, *where, **variables)
+            assert f"The folder {missing} for backups does not exist." in said
+            assert f"mkdir {missing}" in said
+    assert not missing.exists()
+
+
+def test_each_command_says_how_it_ends(desk: Desk) -> None:
+    for command in ("create", "list", "show", "verify", "restore", "prune", "delete"):
+        assert "Ends with 1 " in " ".join(desk.run(command, "--help").stdout.split())
 
 
 def test_no_backup_at_all_cannot_be_kept(desk: Desk, copied: Path) -> None:

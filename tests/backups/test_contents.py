@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -71,9 +72,9 @@ class Drip(io.BytesIO):
         self._cuts = cuts
         self._turn = 0
 
-    def read(self, size: int | None = -1) -> bytes:
+    def readinto1(self, buffer: Any) -> int:
         self._turn += 1
-        return super().read(self._cuts[self._turn % len(self._cuts)])
+        return super().readinto1(buffer[: self._cuts[self._turn % len(self._cuts)]])
 
 
 @FEW

@@ -88,7 +88,7 @@ def test_a_copy_far_away_is_fetched_proven_and_restored_if_the_near_ones_are_gon
     three.run("verify", "made")
     three.run("restore", "made", "--force")
     assert scene.held_in(three.appliance, "appliance") == before
-    assert [path.name for path in three.appliance.storage.backups.iterdir()] == []
+    assert list(three.appliance.storage.backups.glob(".staging*")) == []
 
 
 @pytest.mark.parametrize("damaged", EVERYWHERE)
@@ -151,8 +151,8 @@ def test_a_bucket_that_cannot_be_used_leaves_the_copy_that_is_near_and_says_so(
     assert words in said
     assert variables["BACKUP_S3_SECRET_ACCESS_KEY"] not in said
     # Whoever restores in an emergency needs the near copy most when the far one is away.
-    listed = desk.run("list", **variables)
-    assert [line.split()[0] for line in listed.stdout.splitlines()] == ["second", "made"]
+    listed = desk.run("list", code=1, **variables)
+    assert [line.split()[0] for line in listed.stdout.splitlines()] == ["NAME", "second", "made"]
     assert words in listed.stderr
     desk.run("restore", "second", "--force", **variables)
     desk.run("verify", "second", **variables)
@@ -164,16 +164,44 @@ def test_a_bucket_that_cannot_be_used_leaves_the_copy_that_is_near_and_says_so(
     assert sorted(desk.names()) == ["made", "second"]
 
 
+def test_one_copy_among_several_is_proven_and_restored_if_somebody_says_which(
+    three: Desk, nas: Path
+) -> None:
+    three.run("create", "--name", "made")
+    (three.folder / "made" / "roles.sql").write_text("altered")
+    with scene.unchanged(three.appliance):
+        for words in (("verify", "made"), ("restore", "made", "--force")):
+            assert "roles.sql" in three.refused(*words)
+            assert "roles.sql" in three.refused(*words, "--from", "local")
+            said = three.refused(*words, "--from", "tape", code=2)
+            assert "There is no destination 'tape'." in said
+            assert "There are: local, nas, r2." in said
+    for name in ("nas", "r2"):
+        three.run("verify", "made", "--from", name)
+        three.run("restore", "made", "--force", "--from", name)
+    shutil.rmtree(nas / "made")
+    said = three.refused("verify", "made", "--from", "nas")
+    assert "There is no backup made in nas." in said
+
+
 def test_a_mount_that_is_missing_is_not_filled(three: Desk, nas: Path) -> None:
     nas.rmdir()
     said = three.refused("create", "--name", "made")
-    assert "kept in local, but not in nas:" in said
+    assert "kept in local, r2, but not in nas:" in said
     assert f"The folder {nas} for backups does not exist." in said
     assert not nas.exists()
-    assert [line.split()[0] for line in three.run("list").stdout.splitlines()] == ["made"]
+    listed = three.run("list", code=1).stdout
+    assert [line.split()[0] for line in listed.splitlines()] == ["NAME", "made"]
+    shutil.rmtree(three.folder / "made")
+    two = {"BACKUP_DESTINATIONS": f"nas={nas}"}
+    assert three.run("list", "--json", code=1, **two).stdout == "[]\n"
+    assert three.refused("list", **two) == (
+        f"appliance: The folder {nas} for backups does not exist. "
+        f"Mount what belongs there, or make the folder: mkdir {nas}\n"
+    )
     noted = notes.read(three.appliance.storage)
     assert noted.failure is not None
-    assert "kept in local, but not in nas" in noted.failure.message
+    assert "kept in local, r2, but not in nas" in noted.failure.message
 
 
 def _in_bucket(server: Server, prefix: str) -> set[str]:

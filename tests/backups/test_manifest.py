@@ -78,13 +78,20 @@ def test_where_there_is_none_nothing_is_read(folder: Path) -> None:
         manifest.read(folder)
 
 
-@pytest.mark.parametrize("number", [0, 2, "1", None])
-def test_another_format_is_named_with_what_reads_it(number: object) -> None:
-    text = json.dumps({**sample(()).to_json(), "format": number})
-    with pytest.raises(DamagedError, match=r"has format .+; this version reads format 1") as caught:
+@pytest.mark.parametrize("number", [2, 99])
+def test_a_newer_format_is_named_with_what_reads_it(number: int) -> None:
+    text = json.dumps({"format": number, "anything": "else"})
+    said = f"The backup at nas/nightly has format {number}; this version reads format 1."
+    with pytest.raises(DamagedError, match=said) as caught:
         manifest.parse(text, "nas/nightly")
-    assert "nas/nightly" in caught.value.message
-    assert "version" in caught.value.hint
+    assert caught.value.hint.startswith("A newer version of the appliance made it: use that one")
+
+
+@pytest.mark.parametrize("number", [0, -1, "1", 1.0, True, None])
+def test_what_is_no_format_at_all_is_damaged(number: object) -> None:
+    text = json.dumps({**sample(()).to_json(), "format": number})
+    with pytest.raises(DamagedError, match="cannot be read"):
+        manifest.parse(text, "nas/nightly")
 
 
 @pytest.mark.parametrize(

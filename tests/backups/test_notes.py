@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.backups import notes
-from appliance.backups.notes import Backup, Notes, Proof
+from appliance.backups.notes import Backup, Failure, Notes, Proof
 from appliance.storage import Storage
 
 AT = "2026-11-20T13:00:00Z"
@@ -57,6 +57,61 @@ def test_a_proof_that_failed_does_not_hide_the_last_one_that_held(storage: Stora
     notes.record_proof(storage, DISPROVEN)
     found = notes.read(storage)
     assert (found.proof, found.proven) == (DISPROVEN, PROVEN)
+
+
+def test_a_failure_is_over_when_a_later_backup_was_made(storage: Storage) -> None:
+    notes.record_failure(storage, "no room")
+    assert not notes.read(storage).ok
+    notes.record_backup(storage, MADE)
+    assert notes.read(storage) == Notes(backup=MADE)
+    assert notes.read(storage).ok
+
+
+def test_a_proof_that_failed_is_over_when_a_later_one_holds(storage: Storage) -> None:
+    notes.record_proof(storage, DISPROVEN)
+    assert not notes.read(storage).ok
+    notes.record_proof(storage, PROVEN)
+    assert notes.read(storage).ok
+
+
+OLDER = replace(MADE, name="older", at="2026-11-19T13:00:00Z")
+GONE = replace(PROVEN, removed=True)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (Notes(backup=MADE), Notes(backup=OLDER)),
+        (Notes(backup=OLDER), Notes(backup=OLDER)),
+        (Notes(failure=Failure(AT, "no room")), Notes(failure=Failure(AT, "no room"))),
+        (Notes(proof=DISPROVEN), Notes()),
+        (Notes(proof=DISPROVEN, proven=PROVEN), Notes(proof=GONE, proven=GONE)),
+        (Notes(proof=PROVEN, proven=PROVEN), Notes(proof=GONE, proven=GONE)),
+        (
+            Notes(proof=replace(DISPROVEN, name="older"), proven=PROVEN),
+            Notes(proof=replace(DISPROVEN, name="older"), proven=GONE),
+        ),
+    ],
+)
+def test_what_is_removed_is_no_trouble_any_more_and_what_it_proved_stays(
+    before: Notes, after: Notes
+) -> None:
+    assert before.without("nightly", OLDER) == after
+
+
+def test_a_removal_that_no_note_speaks_of_writes_nothing(storage: Storage) -> None:
+    notes.record_removal(storage, "nightly", OLDER)
+    assert not storage.backup_notes.exists()
+    notes.record_backup(storage, MADE)
+    notes.record_removal(storage, "nightly", None)
+    assert notes.read(storage) == Notes()
+
+
+def test_notes_of_a_version_that_knew_no_removal_are_read(storage: Storage) -> None:
+    proof = {name: value for name, value in vars(PROVEN).items() if name != "removed"}
+    storage.backup_notes.write_text(json.dumps({**DOCUMENT, "proof": proof, "proven": proof}))
+    found = notes.read(storage)
+    assert (found.proof, found.proven) == (PROVEN, PROVEN)
 
 
 def test_programs_are_told_how_old_everything_is() -> None:

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pyrage
@@ -12,6 +13,7 @@ import pytest
 from tests.backups import scene
 from tests.backups.scene import Desk
 from tests.harness.appliance import Appliance, ending
+from tests.harness.freezing import standing_still
 from tests.harness.requirements import needs_root
 from tests.harness.waiting import wait_until
 
@@ -91,6 +93,7 @@ def test_who_has_no_key_or_another_one_is_told_and_changes_nothing(
             said = sealed.refused(*words)
             assert "No key is at hand for the backup made, which is encrypted." in said
             assert str(key.to_public()) in said
+            assert "BACKUP_IDENTITY, or --identity FILE" in said
             for more, given in (
                 (("--identity", str(file)), {}),
                 ((), {"BACKUP_IDENTITY": str(stranger)}),
@@ -127,7 +130,7 @@ def test_the_program_age_opens_it_too(
     assert b"CREATE ROLE" in opened[-1].stdout
 
 
-def test_a_backup_that_a_passphrase_opens_needs_that_one(desk: Desk) -> None:
+def test_a_backup_that_a_passphrase_opens_needs_that_one(desk: Desk, place: Path) -> None:
     right = {"BACKUP_PASSPHRASE": "correct horse battery staple, and nine more words"}
     wrong = {"BACKUP_PASSPHRASE": "correct horse battery staple, and ten more words"}
     desk.run("create", "--name", "made", **right)
@@ -135,30 +138,19 @@ def test_a_backup_that_a_passphrase_opens_needs_that_one(desk: Desk) -> None:
         said = desk.refused("restore", "made", "--force", **wrong)
         assert "The passphrase does not open the backup made." in said
         assert "ten more words" not in said
-        assert "BACKUP_PASSPHRASE" in desk.refused("verify", "made")
+        assert "BACKUP_PASSPHRASE, or --passphrase-file FILE" in desk.refused("verify", "made")
     before = scene.held_in(desk.appliance, "appliance")
     desk.run("restore", "made", "--force", **right)
     assert scene.held_in(desk.appliance, "appliance") == before
+    file = place / "passphrase"
+    file.write_text(f"{right['BACKUP_PASSPHRASE']}\n")
+    file.chmod(0o600)
+    for words in (("verify", "made"), ("restore", "made", "--force")):
+        desk.run(*words, "--passphrase-file", str(file), **wrong)
     (desk.folder / "made" / "identity.age").unlink()
     with scene.unchanged(desk.appliance):
         said = desk.refused("restore", "made", "--force", **right)
         assert "The backup made is damaged: identity.age is missing." in said
-
-
-def test_a_backup_that_is_killed_half_way_is_none_and_the_next_one_clears_up(
-    shared: Appliance,
-) -> None:
-    desk = Desk(shared, shared.storage.backups)
-    with scene.held(desk.appliance) as wait:
-        process = desk.start("create", "--name", "first")
-        wait()
-        scene.kill(process)
-        assert [path.name[:15] for path in desk.folder.iterdir()] == [".staging-first-"]
-        assert desk.names() == []
-        desk.refused("verify", "first")
-    desk.run("create", "--name", "first")
-    assert [path.name for path in desk.folder.iterdir()] == ["first"]
-    desk.run("delete", "first", "-y")
 
 
 @pytest.fixture
@@ -192,7 +184,8 @@ def test_a_disk_that_fills_up_meanwhile_ends_the_backup_and_not_the_service(
     for words in (("create",), ("verify", "made"), ("restore", "made", "--force")):
         with scene.unchanged(small_disk):
             assert "has too little room" in desk.refused(*words)
-    assert [path.name for path in desk.folder.iterdir()] == ["made"]
+    assert list(desk.folder.glob(".staging*")) == []
+    assert desk.names() == ["made"]
 
 
 @needs_root
@@ -206,7 +199,7 @@ def test_nothing_is_on_the_disk_in_the_clear_while_a_backup_is_encrypted(
     try:
         process = sealed.start("create", "--name", "second", TMPDIR=str(temporary))
         wait_until(lambda: _written(sealed.folder) > MIB, "some of it is written")
-        with scene.standing_still(process.pid) as pids:
+        with standing_still(partial(scene.with_below, process.pid)) as pids:
             assert process.poll() is None
             files = {file for pid in pids for file in _open_files(pid)}
             assert any(file.parent.name == "databases" for file in files)

@@ -7,11 +7,13 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from tests.backups import scene
 from tests.backups.scene import Desk
 from tests.harness import processes
 from tests.harness.appliance import COMMAND
+from tests.harness.freezing import standing_still
 from tests.harness.waiting import wait_until
 
 CLEARED = "\r\x1b[K"
@@ -83,7 +85,7 @@ def test_it_counts_bytes_and_tables_while_they_are_copied(desk: Desk) -> None:
     with large(desk):
         terminal = Terminal(desk, "create", "--name", "made")
         wait_until(lambda: _copying(desk), "the large table is being copied")
-        with scene.standing_still(_dump(terminal)):
+        with standing_still(partial(scene.with_below, _dump(terminal))):
             wait_until(
                 lambda: any(re.fullmatch(counted, line) for line in terminal.lines()), "figures"
             )

@@ -13,10 +13,10 @@ import pytest
 from appliance.backups import audit, notes
 from tests.backups import scene
 from tests.backups.scene import Desk
-from tests.handoff.scene import frozen
 from tests.harness import processes
 from tests.harness.appliance import Appliance
 from tests.harness.folders import short_folder
+from tests.harness.freezing import frozen
 from tests.harness.processes import Process
 from tests.harness.waiting import wait_until
 
@@ -48,7 +48,7 @@ def test_the_throwaway_cluster_is_another_one_and_nobody_reaches_it_from_outside
             assert _sockets(*below) & _listening() == set()
         scene.ended(process)
     assert not socket.exists()
-    assert list(desk.appliance.storage.backups.iterdir()) == []
+    assert list(desk.appliance.storage.backups.glob(".staging*")) == []
 
 
 def test_what_was_proven_is_noted_with_figures(desk: Desk, copied: Path) -> None:
@@ -137,7 +137,7 @@ def _assert_different(desk: Desk, what: str) -> None:
         for words in (("verify", "made"), ("restore", "made", "--force")):
             said = desk.refused(*words)
             assert f"made differs from its manifest after loading: {what}." in said
-    assert list(desk.appliance.storage.backups.iterdir()) == []
+    assert list(desk.appliance.storage.backups.glob(".staging*")) == []
 
 
 def _database(manifest: dict[str, Any]) -> dict[str, Any]:

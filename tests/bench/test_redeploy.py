@@ -10,6 +10,7 @@ import pytest
 from bench.redeploy import outcome, table
 from bench.redeploy.load import Client, Switch
 from bench.redeploy.outcome import Outcome, Request
+from tests.harness.waiting import wait_until
 
 
 def answered(status: str) -> bytes:
@@ -61,6 +62,22 @@ def test_a_request_that_fails_is_repeated_with_its_number_and_lasts_until_its_an
     assert client.requests[1].failures == 0
 
 
+def test_a_request_that_is_under_way_at_the_end_lasts_until_its_answer() -> None:
+    server = FakeServer(answered("503"))
+    switch = Switch(server.port)
+    client = Client(0, switch, b"GET / @NUMBER@\r\n\r\n", b"")
+    thread = threading.Thread(target=client.run, daemon=True)
+    thread.start()
+    wait_until(lambda: server.received, "the first attempt")
+    switch.ended.set()
+    thread.join(0.1)
+    assert (thread.is_alive(), client.requests) == (True, [])
+    server.answers = [answered("200")]
+    thread.join(5)
+    (last,) = client.requests
+    assert last.failures > 0
+
+
 def test_reads_and_writes_alternate() -> None:
     server = FakeServer(*[answered("200"), answered("201")] * 3, b"")
     switch = Switch(server.port)
@@ -70,6 +87,7 @@ def test_reads_and_writes_alternate() -> None:
     while len(client.requests) < 6 and time.monotonic() < deadline:
         time.sleep(0.01)
     switch.ended.set()
+    server.answers = [answered("200")]
     assert [one.writes for one in client.requests[:6]] == [False, True] * 3
 
 

@@ -111,8 +111,13 @@ def test_status_tells_of_the_last_backup_its_proof_and_what_failed(
     assert backup["last_proof"]["ok"] is False
     assert 0 <= backup["last_failure"]["age_s"] < 60
 
-    notes.record_backup(storage, Backup("tuesday", ago(hours=-1), 1, ("local",)))
+    notes.record_backup(storage, Backup("tuesday", ago(hours=99), 1, ("local",)))
     assert "attempt" not in run("status").stdout
+    notes.record_removal(storage, "monday", None)
+    notes.record_removal(storage, "sunday", None)
+    said = run("status").stdout.splitlines()
+    assert said[-1].startswith("backup      tuesday, ")
+    assert said[-1].endswith("; proven to restore: sunday (removed since), 3 days ago")
 
 
 def ago(**time: float) -> str:

@@ -1,10 +1,8 @@
 """What these tests look at and break: roles, records, and processes that are held."""
 
 import json
-import os
-import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import requests
 
 from tests.harness import processes
 from tests.harness.appliance import Appliance
+from tests.harness.freezing import standing_still
 from tests.harness.waiting import wait_until
 
 # From the end of whoever had the database until it is served again. supervisord may take a second
@@ -116,29 +115,7 @@ def child_of_postgres(appliance: Appliance, title: str) -> int:
 
 
 @contextmanager
-def frozen(*pids: int) -> Iterator[None]:
-    """Processes that do not run while the block lasts; they may be killed meanwhile."""
-    for pid in pids:
-        _send(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            _send(pid, signal.SIGCONT)
-
-
-@contextmanager
 def paused(appliance: Appliance) -> Iterator[None]:
-    """The whole container stands still, also what it starts in the last moment."""
-    stopped: list[int] = []
-    while running := [pid for pid in everything(appliance) if pid not in stopped]:
-        for pid in running:
-            _send(pid, signal.SIGSTOP)
-        stopped += running
-    with frozen(*stopped):
+    """The whole container stands still."""
+    with standing_still(lambda: everything(appliance)):
         yield
-
-
-def _send(pid: int, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, number)

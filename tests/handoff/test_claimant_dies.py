@@ -18,6 +18,7 @@ from tests.handoff import scene
 from tests.handoff.conftest import Make
 from tests.handoff.load import Load
 from tests.harness.appliance import Appliance
+from tests.harness.freezing import frozen
 from tests.harness.waiting import wait_until
 
 Step = Callable[[Appliance, Appliance], AbstractContextManager[None]]
@@ -48,7 +49,7 @@ def accepted(owner: Appliance, new: Appliance) -> Iterator[None]:
 @contextmanager
 def during_the_checkpoint(owner: Appliance, new: Appliance) -> Iterator[None]:
     """The process that writes the checkpoint is frozen."""
-    with scene.frozen(scene.child_of_postgres(owner, "checkpointer")):
+    with frozen(scene.child_of_postgres(owner, "checkpointer")):
         new.start()
         scene.wait_for_line(owner, scene.CLAIMS)
         with owner.connect(config.SUPERUSER) as watching:
@@ -59,7 +60,7 @@ def during_the_checkpoint(owner: Appliance, new: Appliance) -> Iterator[None]:
 @contextmanager
 def between_stop_and_lock(owner: Appliance, new: Appliance) -> Iterator[None]:
     """The owner's Postgres was told to stop, but one of its processes is frozen."""
-    with owner.connect() as hanging, scene.frozen(hanging.info.backend_pid):
+    with owner.connect() as hanging, frozen(hanging.info.backend_pid):
         new.start()
         scene.wait_for_line(owner, "received fast shutdown request")
         yield
@@ -115,7 +116,7 @@ def test_a_claimant_whose_postgres_does_not_take_the_database_does_not_claim_it_
         with accepted(owner, new):
             waiting = new.programs()["postgres"].pid
             os.kill(waiting, signal.SIGSTOP)
-        with scene.frozen(waiting):
+        with frozen(waiting):
             scene.wait_for_line(owner, scene.HANDS_OVER)
             scene.wait_until_owner(owner)
             new.wait_until_up()

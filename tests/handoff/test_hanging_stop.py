@@ -5,6 +5,7 @@ from tests.handoff import scene
 from tests.handoff.conftest import Make
 from tests.handoff.load import Load
 from tests.harness.appliance import Appliance
+from tests.harness.freezing import frozen
 
 # What Postgres waits for a process that does not obey an immediate shutdown, before SIGKILL.
 ABORT_LIMIT_S = 5.0
@@ -15,7 +16,7 @@ def test_a_backend_that_hangs_is_killed_and_requests_are_held_meanwhile(
     owner: Appliance, make_appliance: Make
 ) -> None:
     hanging = owner.connect()
-    with scene.frozen(hanging.info.backend_pid), Load(owner) as load:
+    with frozen(hanging.info.backend_pid), Load(owner) as load:
         new = make_appliance().start().wait_until_up()
         load.switch(owner, new)
         load.wait_for_more()

@@ -12,6 +12,7 @@ from tests.handoff import scene
 from tests.handoff.conftest import Make
 from tests.handoff.load import Load
 from tests.harness.appliance import Appliance
+from tests.harness.freezing import frozen
 
 # A container that starts alone is up within this, on a busy machine too.
 START_LIMIT_S = 30.0
@@ -21,7 +22,7 @@ Silence = Callable[[Appliance], AbstractContextManager[None]]
 
 @contextmanager
 def frozen_steward(owner: Appliance) -> Iterator[None]:
-    with scene.frozen(scene.steward(owner)):
+    with frozen(scene.steward(owner)):
         yield
     scene.wait_for_line(owner, "is gone; this container keeps the database")
 

@@ -3,8 +3,10 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
+from tests.harness.acknowledged import Acknowledged
 from tests.harness.appliance import Appliance
 
 _RECORD = """
@@ -34,8 +36,7 @@ class Ledger:
 
     def __init__(self, running: Appliance) -> None:
         self._running = running
-        self._acknowledged: set[int] = set()
-        self._changed = threading.Condition()
+        self._acknowledged = Acknowledged()
         with running.connect() as connection:
             connection.execute(_MAKE_WEAR)
             named = (("cash", "asset"), ("sales", "income"))
@@ -53,30 +54,18 @@ class Ledger:
 
     def acknowledged(self) -> set[int]:
         """All that was acknowledged until now."""
-        with self._changed:
-            return set(self._acknowledged)
+        return set(self._acknowledged.so_far())
 
     @contextmanager
     def being_written(self, *, checkpoints: bool = False) -> Iterator[None]:
         """Write without a pause while the block lasts, and checkpoint if that is wanted."""
-        over, works = threading.Event(), [self._record_one, self._record_one, _wear]
-        works += [_checkpoint] if checkpoints else []
-        threads = [threading.Thread(target=self._work, args=(work, over)) for work in works]
-        for thread in threads:
-            thread.start()
-        try:
-            self.wait_for_more()
+        works = [self._record_one, self._record_one, _wear, *([_checkpoint] if checkpoints else [])]
+        with self._acknowledged.growing([partial(self._work, work) for work in works]):
             yield
-        finally:
-            over.set()
-            for thread in threads:
-                thread.join()
 
     def wait_for_more(self, count: int = 20) -> None:
         """Wait until so many more are acknowledged."""
-        with self._changed:
-            wanted = len(self._acknowledged) + count
-            assert self._changed.wait_for(lambda: len(self._acknowledged) >= wanted, 60)
+        self._acknowledged.wait_for_more(count)
 
     def _work(self, work: Any, over: threading.Event) -> None:
         with self._running.connect("postgres") as connection:
@@ -84,10 +73,8 @@ class Ledger:
                 work(connection)
 
     def _record_one(self, connection: Any) -> None:
-        row = connection.execute(_RECORD, self._accounts).fetchone()
-        with self._changed:
-            self._acknowledged.add(row[0])
-            self._changed.notify_all()
+        (identity,) = connection.execute(_RECORD, self._accounts).fetchone()
+        self._acknowledged.add(identity, identity)
 
 
 def _wear(connection: Any) -> None:

@@ -28,6 +28,7 @@ def open_window(storage: Storage) -> None:
     (staging / "roles.sql").touch()
     shutil.rmtree(storage.hook_backup, ignore_errors=True)
     staging.rename(storage.hook_backup)
+    hook_window.renew_generation(storage)
     hook_window.open_for(storage, "one")
     assert not hook_window.is_open(storage), "it opens with the manifest, the last thing written"
     write_json(hook_window.manifest_path(storage), {"format": 1})

@@ -14,10 +14,22 @@ from tests.harness.waiting import wait_until
 from tests.hooks.conftest import Copy
 from tests.hooks.copying import copy
 from tests.hooks.ledger import Ledger
-from tests.hooks.scene import back_up, books, fail, restore
+from tests.hooks.scene import back_up, books, fail, post_restore, refusal, restore
 
+TORN = "copy that was made while its database ran, so its cluster is torn"
 # From as fast as it goes to a whole second for the files that change most.
 DELAYS_S = (0.0, 0.0001, 0.0003, 0.0006, 0.001, 0.0013, 0.0016, 0.002)
+
+
+def live_copy_without_a_hook(storage: Storage, target: Path) -> Storage:
+    """A copy of a running database, which the owner's steward sees before it is over."""
+    before = storage.generation_last.read_text()
+
+    def wait_until_seen(path: Path) -> None:
+        if path == storage.pgdata:
+            wait_until(lambda: storage.generation_last.read_text() != before, "it was seen")
+
+    return Storage(copy(storage.root, target, wait_until_seen))
 
 
 @pytest.mark.parametrize("delay_s", DELAYS_S)
@@ -62,7 +74,7 @@ def test_a_live_copy_does_not_start_before_post_restore_and_starts_after_it(
     for _ in ("first", "again, as the platform restarts what ends"):
         with ending(Appliance(live_copy.storage.root)) as early:
             assert early.start().wait() == 4, "a torn cluster was started"
-            assert "copy that was made while its database ran, so its cluster is torn" in early.log
+            assert TORN in early.log
             assert "Run /hooks/post-restore on it first" in early.log
     assert restore(live_copy.storage) == "dump"
     with ending(Appliance(live_copy.storage.root)) as late:
@@ -74,6 +86,33 @@ def test_a_live_copy_does_not_start_before_post_restore_and_starts_after_it(
             rows = connection.execute("SELECT id FROM transactions").fetchall()
         assert {row[0] for row in rows} == live_copy.expected
         assert late.stop() == 0
+
+
+def test_a_live_copy_without_a_hook_is_refused_and_can_be_forced(
+    running: Appliance, ledger: Ledger, storage_folder: Path
+) -> None:
+    assert fail(running).code != 0
+    with ledger.being_written():
+        copied = live_copy_without_a_hook(running.storage, storage_folder)
+    assert TORN in refusal(copied)
+    refused = post_restore(copied)
+    assert refused.code != 0
+    assert "the cluster cannot be trusted: it was copied while its database ran" in refused.error
+    assert TORN in refusal(copied), "a hook that refused changes nothing"
+    assert restore(copied, RESTORE_FROM="pgdata") == "pgdata"
+    assert books(copied)
+
+
+def test_of_two_containers_the_paused_owner_is_good_and_the_paused_standby_is_not(
+    pair: tuple[Appliance, Appliance], storage_folder: Path
+) -> None:
+    owner, standby = pair
+    with paused(standby):
+        torn = live_copy_without_a_hook(owner.storage, storage_folder.with_name("torn"))
+    assert "it was copied while its database ran" in post_restore(torn).error
+    with paused(owner):
+        copied = Storage(copy(owner.storage.root, storage_folder.with_name("c")))
+    assert restore(copied) == "pgdata"
 
 
 def test_after_a_copy_of_an_older_dump_a_paused_copy_is_its_cluster(

@@ -22,8 +22,9 @@ NOTHING = Evidence(
     cluster=False,
     restoring=False,
     failed_elsewhere=False,
+    one_generation=True,
 )
-FACTS = ("late_mark", "cluster", "restoring", "failed_elsewhere")
+FACTS = ("late_mark", "cluster", "restoring", "failed_elsewhere", "one_generation")
 
 
 def found(**facts: bool | str) -> Evidence:
@@ -83,6 +84,11 @@ def test_it_is_restored_from(facts: Evidence, choice: Choice) -> None:
             found(late_mark=True, cluster=True),
             "it was copied while a pre-backup hook was finishing",
             id="a copy that began before a hook had ended",
+        ),
+        pytest.param(
+            found(cluster=True, one_generation=False),
+            "it was copied while its database ran",
+            id="a copy that was made live and without a hook",
         ),
         pytest.param(
             found(cluster=True, restoring=True),

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from appliance.postgres import hook_window
 from appliance.storage import Storage
-from tests.handoff.scene import frozen, steward, wait_until_owner
+from tests.handoff.scene import steward, wait_until_owner
 from tests.harness.appliance import Appliance
+from tests.harness.freezing import frozen
 from tests.harness.waiting import wait_until
 from tests.hooks.copying import copy
 from tests.hooks.marks import OPEN, SHUT, marks

@@ -1,5 +1,6 @@
 """Backups and restores as the platform makes them, and what must be in the books afterwards."""
 
+import itertools
 import json
 import secrets
 import tarfile
@@ -14,6 +15,7 @@ from unittest import mock
 import requests
 from docker.models.containers import Container
 
+from tests.harness.acknowledged import Acknowledged
 from tests.image.contained import Contained
 from tests.platform import Application, Platform, backup, restore
 from tests.platform.backup import HOOK as PRE_BACKUP
@@ -33,9 +35,8 @@ class Books:
 
     def __init__(self, appliance: Contained) -> None:
         self.appliance = appliance
-        self.acknowledged: dict[int, int] = {}
-        self._sent = 0
-        self._changed = threading.Condition()
+        self._acknowledged = Acknowledged()
+        self._sent = itertools.count(1)
         self._key = appliance.key()
         self._accounts = [self._open_account(name) for name in ("Cash", "Sales")]
 
@@ -47,34 +48,22 @@ class Books:
 
     def so_far(self) -> dict[int, int]:
         """All that was acknowledged until now."""
-        with self._changed:
-            return dict(self.acknowledged)
+        return self._acknowledged.so_far()
 
     @contextmanager
     def being_written(self, clients: int = 3) -> Iterator[None]:
         """Clients record without a pause while the block lasts; some is acknowledged before."""
-        over = threading.Event()
 
-        def work() -> None:
+        def work(over: threading.Event) -> None:
             while not over.is_set():
                 self._record_one()
 
-        threads = [threading.Thread(target=work) for _ in range(clients)]
-        for thread in threads:
-            thread.start()
-        try:
-            self.wait_for_more()
+        with self._acknowledged.growing([work] * clients):
             yield
-        finally:
-            over.set()
-            for thread in threads:
-                thread.join()
 
     def wait_for_more(self, count: int = 20) -> None:
         """Wait until so many more are acknowledged."""
-        with self._changed:
-            wanted = len(self.acknowledged) + count
-            assert self._changed.wait_for(lambda: len(self.acknowledged) >= wanted, 60)
+        self._acknowledged.wait_for_more(count)
 
     def check(
         self, restored: Contained, acknowledged: Mapping[int, int], *, exactly: bool = False
@@ -95,15 +84,11 @@ class Books:
         assert self._post(restored, 0).status_code == 201
 
     def _record_one(self) -> bool:
-        with self._changed:
-            self._sent += 1
-            number = self._sent
+        number = next(self._sent)
         answer = self._post(self.appliance, number)
         if answer.status_code != 201:
             return False
-        with self._changed:
-            self.acknowledged[number] = int(answer.json()["id"])
-            self._changed.notify_all()
+        self._acknowledged.add(number, int(answer.json()["id"]))
         return True
 
     def _post(self, appliance: Contained, number: int) -> requests.Response:

@@ -18,6 +18,7 @@ from tests.image.conftest import Deploy
 from tests.image.contained import Contained
 from tests.image.engine import Engine
 from tests.image.test_redeploy import start_beside, up
+from tests.image.test_restore import missing
 from tests.image.test_update import running_postmasters
 from tests.platform import Application, Platform
 from tests.platform.containers import execute
@@ -30,6 +31,7 @@ DUMPS_THAT_WAIT = (
     "WHERE query LIKE 'LOCK TABLE %' AND wait_event_type = 'Lock'"
 )
 NOT_THE_OWNER = "its hook failed in a container that did not own the database"
+COPIED_LIVE = "the cluster cannot be trusted: it was copied while its database ran"
 NO_ROOM = "The disk of /storage/backups"
 
 
@@ -115,6 +117,14 @@ def test_a_hook_that_fails_in_a_standby_has_the_wrong_container_paused_and_is_re
     with another_program(pair.standby, "pg_dump", "exit 1"), pair.books.being_written():
         pair.back_up(tmp_path / "torn")
     assert NOT_THE_OWNER in refusal(pair.platform, tmp_path / "torn")
+
+
+def test_a_standby_without_its_hook_is_the_wrong_one_to_pause_and_is_refused(
+    pair: Pair, tmp_path: Path
+) -> None:
+    with missing(pair.standby), pair.books.being_written():
+        pair.back_up(tmp_path / "torn")
+    assert COPIED_LIVE in refusal(pair.platform, tmp_path / "torn")
 
 
 def test_the_death_of_the_owner_during_the_hook_costs_a_clear_failure_at_most(

@@ -70,7 +70,7 @@ def test_a_lost_manifest_is_refused_because_the_cluster_was_copied_while_it_ran(
     archives: Archives, tmp_path: Path
 ) -> None:
     said = refusal(archives, archives.hook, tmp_path, {MANIFEST: removed})
-    assert "There is no dump, and the cluster cannot be trusted: it was copied while" in said
+    assert "No dump is current, and the cluster cannot be trusted: it was copied while" in said
 
 
 def test_a_manifest_alone_is_enough_to_know_that_the_cluster_is_torn(

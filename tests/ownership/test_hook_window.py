@@ -12,15 +12,9 @@ from appliance.postgres import hook_window, ownership
 from appliance.postgres.window_watch import WindowWatch
 from appliance.storage import Storage
 from tests.hooks.copying import copy
-from tests.hooks.marks import OPEN, SHUT, bare_storage, marks, open_window
+from tests.hooks.marks import OPEN, SHUT, marks, open_window
 
 Read = Callable[[Storage], object]
-
-
-@pytest.fixture
-def storage(tmp_path: Path) -> Storage:
-    """A storage with what the window needs, and no Postgres."""
-    return bare_storage(tmp_path / "s")
 
 
 def manifest(storage: Storage) -> None:
@@ -36,9 +30,9 @@ def test_a_copy_by_name_closes_it(storage: Storage, tmp_path: Path, early: bool)
     watch = WindowWatch(storage) if early else None
     open_window(storage)
     watch = watch or WindowWatch(storage)
-    assert not watch.look()
+    assert not watch.look().closed
     copied = Storage(copy(storage.root, tmp_path / "copy"))
-    assert watch.look()
+    assert watch.look().closed
     assert (marks(storage), marks(copied)) == (SHUT, OPEN)
     assert watch.seconds_left() is None
 
@@ -51,7 +45,7 @@ def test_a_copy_closes_it_however_often_the_watcher_looks_meanwhile(
     seen: list[str] = []
 
     def look(path: Path) -> None:
-        if watch.look():
+        if watch.look().closed:
             seen.append(path.name)
 
     copy(storage.root, tmp_path / "copy", look)
@@ -63,9 +57,9 @@ def test_every_window_needs_its_own_copy(storage: Storage, tmp_path: Path) -> No
     watch = WindowWatch(storage)
     for number in range(3):
         open_window(storage)
-        assert not watch.look()
+        assert not watch.look().closed
         copy(storage.root, tmp_path / str(number))
-        assert watch.look()
+        assert watch.look().closed
         assert marks(storage) == SHUT
 
 
@@ -73,9 +67,9 @@ def test_two_watchers_may_see_the_same_copy(storage: Storage, tmp_path: Path) ->
     open_window(storage)
     watches = [WindowWatch(storage), WindowWatch(storage)]
     copy(storage.root, tmp_path / "copy")
-    assert [watch.look() for watch in watches] == [True, True]
+    assert [watch.look().closed for watch in watches] == [True, True]
     open_window(storage)
-    assert [watch.look() for watch in watches] == [False, False]
+    assert [watch.look().closed for watch in watches] == [False, False]
     assert marks(storage) == OPEN
 
 
@@ -101,7 +95,7 @@ def test_it_stays_open_if(storage: Storage, reads: list[Read]) -> None:
     open_window(storage)
     for read in reads:
         read(storage)
-        assert not watch.look()
+        assert not watch.look().closed
     assert marks(storage) == OPEN
 
 
@@ -111,16 +105,16 @@ def test_a_watch_that_is_handed_on_in_the_middle_of_a_copy_sees_the_rest(
 ) -> None:
     watch = WindowWatch(storage)
     open_window(storage)
-    assert not watch.look()
+    assert not watch.look().closed
     manifest(storage)
     if looked:
-        assert not watch.look()
+        assert not watch.look().closed
     handed_on = watch.hand_on()
     assert os.get_inheritable(watch.descriptors[0])
     last_mark(storage)
     successor = WindowWatch(storage, handed_on)
     assert successor.descriptors == watch.descriptors
-    assert successor.look()
+    assert successor.look().closed
     assert marks(storage) == SHUT
 
 
@@ -128,13 +122,13 @@ def test_a_watch_that_is_handed_on_begins_anew_with_a_newer_dump(storage: Storag
     watch = WindowWatch(storage)
     open_window(storage)
     manifest(storage)
-    assert not watch.look()
+    assert not watch.look().closed
     handed_on = watch.hand_on()
     hook_window.close(storage)
     open_window(storage)
     successor = WindowWatch(storage, handed_on)
     last_mark(storage)
-    assert not successor.look()
+    assert not successor.look().closed
     assert marks(storage) == OPEN
 
 
@@ -142,12 +136,12 @@ def test_what_was_read_of_an_older_dump_does_not_count_for_a_newer_one(storage: 
     watch = WindowWatch(storage)
     open_window(storage)
     manifest(storage)
-    assert not watch.look()
+    assert not watch.look().closed
     hook_window.close(storage)
     open_window(storage)
-    assert not watch.look()
+    assert not watch.look().closed
     last_mark(storage)
-    assert not watch.look()
+    assert not watch.look().closed
     assert marks(storage) == OPEN
 
 
@@ -159,7 +153,7 @@ def test_a_watcher_that_slept_through_a_whole_window_does_not_close_the_next_one
     manifest(storage)
     hook_window.close(storage)
     open_window(storage)
-    assert not watch.look(), "of the new dump nothing was read"
+    assert not watch.look().closed, "of the new dump nothing was read"
     assert marks(storage) == OPEN
 
 
@@ -170,10 +164,10 @@ def test_a_watcher_that_slept_through_a_copy_and_a_new_hook_watches_the_new_wind
     watch = WindowWatch(storage)
     copy(storage.root, tmp_path / "first")
     open_window(storage)
-    assert not watch.look(), "of the new dump nothing was read"
+    assert not watch.look().closed, "of the new dump nothing was read"
     assert marks(storage) == OPEN
     copy(storage.root, tmp_path / "second")
-    assert watch.look()
+    assert watch.look().closed
     assert marks(storage) == SHUT
 
 
@@ -182,10 +176,10 @@ def test_an_old_window_is_closed_at_the_next_look_and_a_young_one_is_not(storage
     open_window(storage)
     age(storage, hook_window.LONGEST_S - 60)
     assert 0 < (watch.seconds_left() or 0) <= 60
-    assert not watch.look()
+    assert not watch.look().closed
     age(storage, hook_window.LONGEST_S)
     assert watch.seconds_left() == 0
-    assert watch.look()
+    assert watch.look().closed
     assert marks(storage) == SHUT
 
 
@@ -193,7 +187,7 @@ def test_a_window_whose_last_mark_is_gone_is_closed_at_the_next_look(storage: St
     watch = WindowWatch(storage)
     open_window(storage)
     storage.hook_window.unlink()
-    assert watch.look()
+    assert watch.look().closed
     assert marks(storage) == SHUT
 
 
@@ -208,10 +202,10 @@ def test_without_inotify_it_stays_open_until_its_time_is_over(
     assert watch.descriptors == []
     open_window(storage)
     copy(storage.root, tmp_path / "copy")
-    assert not watch.look()
+    assert not watch.look().closed
     assert marks(storage) == OPEN
     age(storage, hook_window.LONGEST_S)
-    assert watch.look()
+    assert watch.look().closed
     assert marks(storage) == SHUT
 
 

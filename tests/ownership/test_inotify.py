@@ -19,7 +19,7 @@ def test_a_file_that_is_opened_is_told_with_its_own_path(tmp_path: Path) -> None
         other.read_text()
         assert watcher.happened() == []
         watched.read_text()
-        assert watcher.happened() == [(watched, "")]
+        assert watcher.happened() == [(watched, "", OPENED)]
         assert watcher.happened() == []
 
 
@@ -31,7 +31,7 @@ def test_what_is_opened_in_a_folder_is_told_by_name_and_in_order(tmp_path: Path)
         watcher.watch(tmp_path, OPENED)
         for name in names:
             (tmp_path / name).read_bytes()
-        assert watcher.happened() == [(tmp_path, name) for name in names]
+        assert watcher.happened() == [(tmp_path, name, OPENED) for name in names]
 
 
 def test_to_look_at_a_file_without_opening_it_is_no_event(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_to_look_at_a_file_without_opening_it_is_no_event(tmp_path: Path) -> Non
         path.rename(path.with_name("moved"))
         assert watcher.happened() == []
         path.with_name("moved").read_text()
-        assert watcher.happened() == [(path, "")]
+        assert watcher.happened() == [(path, "", OPENED)]
 
 
 def test_a_file_that_is_renamed_into_a_folder_is_told_and_nothing_else(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_a_file_that_is_renamed_into_a_folder_is_told_and_nothing_else(tmp_path:
         (tmp_path / "came").touch()
         (tmp_path / "came").rename(tmp_path / "there" / "arrived")
         (tmp_path / "there" / "arrived").rename(tmp_path / "left")
-        assert watcher.happened() == [(tmp_path / "there", "arrived")]
+        assert watcher.happened() == [(tmp_path / "there", "arrived", MOVED_TO)]
 
 
 def test_the_descriptor_can_be_read_when_something_has_happened_and_not_before(
@@ -84,7 +84,7 @@ def test_more_events_than_one_read_takes_are_all_told(tmp_path: Path) -> None:
         told = []
         while some := watcher.happened():
             told += some
-    assert told == [(tmp_path, name) for name in names]
+    assert told == [(tmp_path, name, OPENED) for name in names]
 
 
 def test_more_events_than_the_kernel_keeps_do_not_end_it(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_more_events_than_the_kernel_keeps_do_not_end_it(tmp_path: Path) -> None
             told += len(some)
         assert limit - 10 < told <= limit
         (tmp_path / "a").read_text()
-        assert watcher.happened() == [(tmp_path, "a")]
+        assert watcher.happened() == [(tmp_path, "a", OPENED)]
 
 
 def test_a_folder_that_vanishes_opens_nothing_and_its_successor_can_be_watched(
@@ -115,14 +115,14 @@ def test_a_folder_that_vanishes_opens_nothing_and_its_successor_can_be_watched(
         watcher.watch(folder, OPENED)
         shutil.rmtree(folder)
         # rmtree itself opens the folder.
-        assert {name for _, name in watcher.happened()} <= {""}
+        assert {name for _, name, _ in watcher.happened()} <= {""}
         folder.mkdir()
         (folder / "new").touch()
         (folder / "new").read_text()
         assert watcher.happened() == []
         watcher.watch(folder, OPENED)
         (folder / "new").read_text()
-        assert watcher.happened() == [(folder, "new")]
+        assert watcher.happened() == [(folder, "new", OPENED)]
 
 
 def test_a_file_that_is_removed_was_not_opened(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_two_watchers_are_told_each(tmp_path: Path) -> None:
         one.watch(path, OPENED)
         other.watch(path, OPENED)
         path.read_text()
-        assert one.happened() == other.happened() == [(path, "")]
+        assert one.happened() == other.happened() == [(path, "", OPENED)]
 
 
 def test_it_gives_its_descriptor_back(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from appliance.errors import SettingsError
-from appliance.settings import load
+from appliance.settings import load, rules
 
 TAKEN = [
     ("PORT", "1", 1),
@@ -24,6 +24,8 @@ TAKEN = [
     ("APP_URL", "http://localhost:8080/app", "http://localhost:8080/app"),
 ]
 REFUSED = [
+    ("BACKUP_PASSPHRASE", "1234"),
+    ("BACKUP_PASSPHRASE", "aaaaaaaaaaaaaaaa"),
     *(("PORT", text) for text in ("0", "65536", "-1", "+1", "8_0", "80.0", " 80", "80\n", "٨٠")),
     *(("NUM_CPUS", text) for text in ("1e3", "0x10", "9" * 30)),
     *(
@@ -54,3 +56,19 @@ def test_a_rule_refuses(name: str, text: str) -> None:
         load({name: text})
     assert f"  - {name}=" in caught.value.message
     assert " must be " in caught.value.message
+
+
+@pytest.mark.parametrize("text", ["abcdefghijkl", "correct horse battery", "12345" * 3])
+def test_a_passphrase_may_be(text: str) -> None:
+    assert rules.passphrase().parse(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1234", "abcdefghijk", "abcd" * 8, "a" * 99, "changeme", "your-secret-key", "abcdef\n" * 3],
+)
+def test_a_passphrase_that_is_soon_guessed_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - the rule has no words of its own
+        rules.passphrase().parse(text)
+    assert "at least 12 characters, 5 of them different" in rules.passphrase().text
+    assert "openssl rand -base64 24" in rules.passphrase().text

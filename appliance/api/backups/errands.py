@@ -3,6 +3,7 @@
 The key is looked at in a transaction of its own, before: a restore replaces the keys as well.
 """
 
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from appliance.web.api_keys import Credentials
 from appliance.web.endpoints import Endpoint
 from appliance.web.resources import Asked, Resource, admit
 
+WORK = "/api/backup-work/{id}"
 # Proxies give up at 30.
 ANSWER_WITHIN_S = 20.0
 
@@ -39,6 +41,11 @@ class Errand(Endpoint):
     arguments: Callable[[Asked], dict[str, Any]]
     facts: Callable[[Any], dict[str, Any]] = dict
     admin: bool = True
+
+    @property
+    def may_take_long(self) -> bool:
+        """Whether a 202 may be the answer."""
+        return Running in self.also.values()
 
 
 class Errands(Resource[Errand]):
@@ -61,6 +68,7 @@ class Errands(Resource[Errand]):
         deadline = time.monotonic() + ANSWER_WITHIN_S
         caller = self.database.read(lambda connection: admit(connection, endpoint, credentials))
         arguments = endpoint.arguments(asked)
+        work_id = secrets.token_hex(8) if endpoint.may_take_long else None
         try:
             outcome = requests.ask(
                 self._storage,
@@ -69,22 +77,26 @@ class Errands(Resource[Errand]):
                 arguments,
                 actor=f"key {caller.name}",
                 wait_s=max(_ASK_FOR_S, deadline - time.monotonic()),
+                work_id=work_id,
             )
-            return _answer(endpoint, arguments.get("name"), outcome)
         except ApplianceError as error:
             raise problem(error) from error
+        if outcome.done:
+            return _done(endpoint, arguments, outcome.result)
+        if work_id is None:
+            raise unavailable("The steward has not answered in time. Try again in a moment.")
+        return _running(work_id, arguments, outcome.progress)
 
 
-def _answer(endpoint: Errand, name: str | None, outcome: requests.Outcome) -> Answer:
-    location = endpoint.location.format(name=name) if endpoint.location else None
-    if outcome.done:
-        facts = endpoint.facts(outcome.result)
-        return Answer(endpoint.status, _render(endpoint.answer, facts), location)
-    if Running not in endpoint.also.values():
-        raise unavailable("The steward has not answered in time. Try again in a moment.")
-    running = {"status": "running", "progress": outcome.progress}
-    named = {"name": name} if name else {}
-    return Answer(202, _render(Running, named | running), location)
+def _done(endpoint: Errand, arguments: dict[str, Any], result: Any) -> Answer:
+    location = endpoint.location.format(**arguments) if endpoint.location else None
+    return Answer(endpoint.status, _render(endpoint.answer, endpoint.facts(result)), location)
+
+
+def _running(work_id: str, arguments: dict[str, Any], progress: dict[str, Any]) -> Answer:
+    named = {"name": arguments["name"]} if "name" in arguments else {}
+    facts = {"id": work_id, **named, "status": "running", "progress": progress}
+    return Answer(202, _render(Running, facts), WORK.format(id=work_id))
 
 
 def _render(model: type[BaseModel], facts: dict[str, Any]) -> bytes:

@@ -162,8 +162,17 @@ class Progress(BaseModel):
 
 
 class Running(BaseModel):
-    """The work goes on. `name` is the backup that it is about."""
+    """The work goes on; by its `id` one learns how it ended. `name` is the backup in question."""
 
+    id: str
     name: str | None = None
     status: Literal["running"]
     progress: Progress
+
+
+class Work(BaseModel):
+    """How some work stands; `message` says why it failed."""
+
+    id: str
+    status: Literal["running", "done", "failed"]
+    message: str | None

@@ -1,16 +1,18 @@
 """The paths of backups."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 from appliance.api.backups import models
-from appliance.api.backups.errands import Errand, Errands
+from appliance.api.backups.errands import WORK, Errand, Errands
 from appliance.api.backups.faults import check_name
-from appliance.backups import names
+from appliance.backups import endings, names
 from appliance.postgres.transact import Database
 from appliance.settings import Settings
 from appliance.storage import Storage
 from appliance.web.endpoints import Parameter
+from appliance.web.problems import ProblemError
 from appliance.web.resources import Asked
 
 _TAG = "backups"
@@ -25,6 +27,21 @@ _NAME = Parameter(
     schema=models.NAME_SCHEMA,
     problems={400: _BAD_NAME, 404: _NONE},
     read=check_name,
+)
+_NO_WORK = "There is no such work, or it is long over."
+
+
+def _read_work(text: str) -> str:
+    if re.fullmatch(endings.PATTERN, text) is None:
+        raise ProblemError(404, _NO_WORK, kind="no-such-work")
+    return text
+
+
+_WORK = Parameter(
+    name="id",
+    schema={"type": "string", "pattern": f"^{endings.PATTERN}$"},
+    problems={404: _NO_WORK},
+    read=_read_work,
 )
 _LATER = {202: models.Running}
 
@@ -51,6 +68,16 @@ def _body(asked: Asked) -> dict[str, Any]:
 
 def _part(asked: Asked) -> dict[str, Any]:
     return {"name": asked.part}
+
+
+def _id(asked: Asked) -> dict[str, Any]:
+    return {"id": asked.part}
+
+
+def _known(work: dict[str, Any] | None) -> dict[str, Any]:
+    if work is None:
+        raise ProblemError(404, _NO_WORK, kind="no-such-work")
+    return work
 
 
 def _part_and_body(asked: Asked) -> dict[str, Any]:
@@ -170,6 +197,22 @@ ENDPOINTS: tuple[tuple[str, list[Errand]], ...] = (
                     502: _AWAY,
                 },
                 also=_LATER,
+            )
+        ],
+    ),
+    (
+        WORK,
+        [
+            Errand(
+                method="GET",
+                name="getBackupWork",
+                summary="How work that was answered with a 202 stands, or how it ended",
+                tag=_TAG,
+                action="ending",
+                arguments=_id,
+                parameter=_WORK,
+                answer=models.Work,
+                facts=_known,
             )
         ],
     ),

@@ -90,6 +90,13 @@ class Bucket:
         with self._clear():
             return sorted(obstore.list_with_delimiter(self._quick)["common_prefixes"])
 
+    def names(self, folder: str) -> set[str]:
+        """What lies in a folder, and not in a folder of that."""
+        with self._clear():
+            found = obstore.list_with_delimiter(self._quick, folder)
+        keys = [*found["common_prefixes"], *(entry["path"] for entry in found["objects"])]
+        return {key.rpartition("/")[2] for key in keys}
+
     def objects(self, folder: str = "") -> list[Object]:
         """Everything below a folder."""
         with self._clear():

@@ -23,15 +23,19 @@ _CREDENTIAL = r"[!-~]+"
 
 
 def destinations(settings: Settings, storage: Storage) -> dict[str, Destination]:
-    """Every destination by its name, `local` first; nothing is opened yet. Raises SettingsError."""
-    local = FolderDestination(LOCAL, settings.backup_dir or storage.backups)
+    """Every destination by its name, `local` first; nothing is opened yet. Raises SettingsError.
+
+    A folder that somebody named may be a mount. One that is missing is not made: this disk would be
+    filled.
+    """
+    own, given = storage.backups, settings.backup_dir
+    local = FolderDestination(LOCAL, given or own, make=given is None)
     found: dict[str, Destination] = {LOCAL: local}
     for entry in filter(None, (settings.backup_destinations or "").split(",")):
         name, _, where = entry.strip().partition("=")
         if where.startswith("s3:"):
             found[name] = _s3(name, where, settings)
         else:
-            # Its folder is a mount, so one that is missing is not made: it would fill this disk.
             found[name] = FolderDestination(name, Path(where), make=False)
     return found
 
@@ -42,7 +46,7 @@ def choose(every: dict[str, Destination], names: Iterable[str]) -> list[Destinat
     for name in wanted:
         if name not in every:
             raise BadRequestError(
-                f"There is no destination {name[:80]!a}.", f"There are: {', '.join(every)}."
+                f"There is no destination {name[:80]!r}.", f"There are: {', '.join(every)}."
             )
     return [every[name] for name in wanted]
 
@@ -67,7 +71,7 @@ def _options(name: str, parts: SplitResult) -> dict[str, str]:
     options = dict(pairs)
     unknown = sorted(set(options) - {"endpoint", "region"})
     if unknown or len(options) < len(pairs) or parts.fragment:
-        what = f"{unknown[0][:40]!a} means nothing there" if unknown else "its end is ambiguous"
+        what = f"{unknown[0][:40]!r} means nothing there" if unknown else "its end is ambiguous"
         raise _wrong(name, what, "Its URL may end in ?endpoint=https://host&region=name.")
     if not _is_endpoint(options.get("endpoint", "https://host")):
         raise _wrong(name, "its endpoint is no URL", "Write endpoint=https://host or http://host.")

@@ -1,13 +1,19 @@
 """What every destination can do, whatever it is made of."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from appliance.backups import manifest as manifests
-from appliance.backups import names
-from appliance.backups.errors import BadRequestError, ConflictError, DamagedError, NotFoundError
+from appliance.backups import names, retention
+from appliance.backups.errors import (
+    BackupError,
+    BadRequestError,
+    ConflictError,
+    DamagedError,
+    NotFoundError,
+)
 from appliance.backups.manifest import File, Manifest
 
 # Told how many more bytes are done.
@@ -16,19 +22,21 @@ Report = Callable[[int], None]
 DAY_S = 24 * 60 * 60.0
 # Marks what is no backup yet, or none any more. No name of a backup starts with a dot.
 STAGING = ".staging"
+# Each backup has one of them.
+_ROLES = frozenset({"roles.sql", "roles.sql.age"})
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A backup in a list: its manifest, or the sentence that says why it cannot be read."""
+    """A backup in a list: its manifest, or why it cannot be used."""
 
     name: str
     manifest: Manifest | None
-    fault: str | None
+    fault: BackupError | None
 
 
 class Destination(Protocol):
-    """A place that keeps backups. One without its manifest does not exist.
+    """A place that keeps backups. One without its manifest can be listed and deleted only.
 
     `name` is the user's, `where` is for people: a path or s3://bucket/prefix, never a secret. Every
     method checks names before they touch a path or a key (BadRequestError), and raises
@@ -43,7 +51,7 @@ class Destination(Protocol):
         """All backups here by name, damaged ones too; what is no backup is left out."""
 
     def read_manifest(self, name: str) -> Manifest:
-        """The manifest of one backup; raises NotFoundError, DamagedError."""
+        """The manifest of one backup; raises NotFoundError, DamagedError if it has none."""
 
     def store(self, manifest: Manifest, folder: Path, report: Report) -> None:
         """Copy the backup's files from `folder` to here, checked, and its manifest last.
@@ -87,7 +95,7 @@ def check(manifest: Manifest) -> None:
     for file in manifest.files:
         if not _stays_inside(file):
             raise damaged(
-                manifest.name, f"its manifest names {file.path!a} with {file.size!a} bytes"
+                manifest.name, f"its manifest names {file.path!r} with {file.size!r} bytes"
             )
 
 
@@ -96,8 +104,8 @@ def same_name(manifest: Manifest, name: str, where: str) -> Manifest:
     if manifest.name == name:
         return manifest
     raise DamagedError(
-        f"What {where} keeps as {name} is the backup {str(manifest.name)[:80]!a}.",
-        "Give it its own name back.",
+        f"{where}/{name} holds the backup {manifest.name}.",
+        f"Rename the folder back to {manifest.name}; in a bucket, move its objects back to there.",
     )
 
 
@@ -106,6 +114,22 @@ def damaged(name: str, what: str) -> DamagedError:
     return DamagedError(
         f"The backup {name} is damaged: {what}.", "Use another backup, or another copy."
     )
+
+
+def is_incomplete(name: str, found: Collection[str]) -> bool:
+    """Whether a folder without a manifest was a backup, or is to become one by somebody's hand.
+
+    `found` are the names in it. What is somebody else's is not, nor what `clean` removes.
+    """
+    ours = retention.is_generated(name) or not _ROLES.isdisjoint(found)
+    return bool(found) and STAGING not in found and ours
+
+
+def absent(name: str, where: str, found: Collection[str]) -> BackupError:
+    """The error for a backup without a manifest, by the names that are in its folder."""
+    if is_incomplete(name, found):
+        return damaged(name, f"it has no {manifests.FILE}, so it is not a whole backup")
+    return not_found(name, where)
 
 
 def not_found(name: str, where: str) -> NotFoundError:

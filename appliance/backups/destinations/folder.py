@@ -15,9 +15,11 @@ from appliance.backups.destinations.contract import (
     STAGING,
     Entry,
     Report,
+    absent,
     can_be_name,
     check,
     conflict,
+    is_incomplete,
     not_found,
     same_name,
 )
@@ -49,7 +51,7 @@ class FolderDestination:
             return []
         with told(self.path):
             found = sorted(entry.name for entry in os.scandir(self.path) if entry.is_dir())
-        return [self._entry(name) for name in found if can_be_name(name) and self._has(name)]
+        return [self._entry(name) for name in found if can_be_name(name) and self._keeps(name)]
 
     def read_manifest(self, name: str) -> Manifest:
         """The manifest of one backup; raises NotFoundError, DamagedError."""
@@ -101,21 +103,24 @@ class FolderDestination:
             _copy(manifest, source, folder, report, durable=False)
 
     def folder_of(self, name: str) -> Path:
-        """Where the backup lies; raises NotFoundError."""
+        """Where the backup lies; raises NotFoundError, DamagedError if it has no manifest."""
         names.check(name)
         if not (self._is_there() and self._has(name)):
-            raise not_found(name, self.where)
+            raise absent(name, self.where, self._found(name))
         return self.path / name
 
     def delete(self, name: str) -> int:
         """Remove a backup; returns bytes freed. Broken off, `clean` removes the rest."""
-        folder = self.folder_of(name)
+        names.check(name)
+        if not (self._is_there() and self._keeps(name)):
+            raise not_found(name, self.where)
+        folder = self.path / name
         doomed = self.path / f"{STAGING}-{name}-{secrets.token_hex(4)}"
         with told(self.path):
             size_bytes = sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
             rename_durably(folder, doomed)
             try:
-                (doomed / manifests.FILE).unlink()
+                (doomed / manifests.FILE).unlink(missing_ok=True)
             except OSError:
                 # Whole as it is, it stays the backup that it was.
                 rename_durably(doomed, folder)
@@ -139,11 +144,20 @@ class FolderDestination:
         try:
             return Entry(name, self.read_manifest(name), None)
         except (DamagedError, DestinationError) as error:
-            return Entry(name, None, error.message)
+            return Entry(name, None, error)
 
     def _has(self, name: str) -> bool:
         with told(self.path):
             return os.path.lexists(self.path / name / manifests.FILE)
+
+    def _keeps(self, name: str) -> bool:
+        return self._has(name) or is_incomplete(name, self._found(name))
+
+    def _found(self, name: str) -> list[str]:
+        # What this user may not look into is somebody else's.
+        with suppress(OSError):
+            return [entry.name for entry in (self.path / name).iterdir()]
+        return []
 
     def _is_there(self) -> bool:
         # A destination that is away must not look like one without backups. Somebody else may make
@@ -215,5 +229,5 @@ def _unusable(path: Path) -> DestinationError:
         )
     return DestinationError(
         f"The folder {path} for backups does not exist.",
-        "Mount what belongs there, or make the folder; a mount that is missing is not filled.",
+        f"Mount what belongs there, or make the folder: mkdir {path}",
     )

@@ -1,6 +1,7 @@
 """Backups in an S3 bucket: Amazon's, R2, MinIO and others that speak it."""
 
 import json
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -22,9 +23,11 @@ from appliance.backups.destinations.contract import (
     STAGING,
     Entry,
     Report,
+    absent,
     can_be_name,
     check,
     conflict,
+    is_incomplete,
     not_found,
     same_name,
 )
@@ -80,7 +83,7 @@ class S3Destination:
         try:
             text = self._bucket.read(f"{name}/{manifests.FILE}")
         except GoneError:
-            raise not_found(name, self.where) from None
+            raise absent(name, self.where, self._bucket.names(name)) from None
         return same_name(manifests.parse(text, f"{self.where}/{name}"), name, self.where)
 
     def store(self, manifest: Manifest, folder: Path, report: Report) -> None:
@@ -104,7 +107,7 @@ class S3Destination:
         check_room(folder, manifest.size)
         here = {entry.key: entry for entry in self._bucket.objects(manifest.name)}
         if f"{manifest.name}/{manifests.FILE}" not in here:
-            raise not_found(manifest.name, self.where)
+            raise absent(manifest.name, self.where, _found(here))
         for file in manifest.files:
             found = here.get(f"{manifest.name}/{file.path}")
             blocks = receive(self._bucket, manifest.name, file, found)
@@ -120,7 +123,7 @@ class S3Destination:
         """Remove a backup; returns bytes freed. Broken off, `clean` removes the rest."""
         names.check(name)
         sizes = {entry.key: entry.size for entry in self._bucket.objects(name)}
-        if f"{name}/{manifests.FILE}" not in sizes:
+        if f"{name}/{manifests.FILE}" not in sizes and not is_incomplete(name, _found(sizes)):
             raise not_found(name, self.where)
         self._mark(name)
         self._bucket.delete([f"{name}/{manifests.FILE}"])
@@ -143,7 +146,7 @@ class S3Destination:
         except NotFoundError:
             return None
         except DamagedError as error:
-            return Entry(name, None, error.message)
+            return Entry(name, None, error)
 
     def _mark(self, name: str) -> None:
         self._bucket.put(f"{name}/{STAGING}", b"")
@@ -173,6 +176,11 @@ class S3Destination:
         with suppress(GoneError):
             return self._bucket.read(key)
         return None
+
+
+def _found(keys: Iterable[str]) -> set[str]:
+    """What lies in a folder, by the keys of all that is below it."""
+    return {key.split("/")[1] for key in keys}
 
 
 def _by_folder(objects: list[Object]) -> dict[str, list[Object]]:

@@ -1,9 +1,11 @@
 """Backups to keep: small ones with odd names in them, and large ones."""
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from appliance.backups.destinations.contract import Destination
 from appliance.backups.manifest import DatabaseDump, File, Manifest, Table, describe
 
 MIB = 1 << 20
@@ -75,3 +77,14 @@ def with_file(manifest: Manifest, file: File) -> Manifest:
 
 def ignore(_: int) -> None:
     """A report that nobody reads."""
+
+
+def every_use_of(
+    destination: Destination, manifest: Manifest, folder: Path
+) -> list[Callable[[], object]]:
+    """Read, fetch and delete one."""
+    return [
+        lambda: destination.read_manifest(manifest.name),
+        lambda: destination.fetch(manifest, folder, ignore),
+        lambda: destination.delete(manifest.name),
+    ]

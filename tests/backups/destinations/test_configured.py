@@ -9,7 +9,7 @@ import pytest
 
 from appliance.backups.destinations.configured import choose, destinations
 from appliance.backups.destinations.s3 import S3Destination
-from appliance.backups.errors import BadRequestError
+from appliance.backups.errors import BadRequestError, DestinationError
 from appliance.errors import SettingsError
 from appliance.settings import load
 from appliance.storage import Storage
@@ -98,12 +98,14 @@ def test_these_endpoints_can_be_meant(host: str) -> None:
     assert _where(BACKUP_DESTINATIONS=f"r2=s3://b-1.x/p?endpoint={host}", **S3)["r2"]
 
 
-def test_only_the_folder_of_one_s_own_is_made(open_folder: Path, source: Path) -> None:
+def test_only_the_folder_that_nobody_named_is_made(open_folder: Path) -> None:
     listed = f"nas={open_folder}/nas"
-    found = _all(BACKUP_DIR=f"{open_folder}/mine", BACKUP_DESTINATIONS=listed)
-    assert found["local"].list_manifests() == []
-    with pytest.raises(Exception, match="does not exist"):
-        found["nas"].list_manifests()
+    named = _all(BACKUP_DIR=f"{open_folder}/mine", BACKUP_DESTINATIONS=listed)
+    for destination in named.values():
+        with pytest.raises(DestinationError, match=f"{destination.where} .* does not exist"):
+            destination.list_manifests()
+    (local,) = destinations(load({}).settings, Storage(open_folder)).values()
+    assert local.list_manifests() == []
 
 
 def test_destinations_are_chosen_by_name_each_once() -> None:
@@ -113,8 +115,13 @@ def test_destinations_are_chosen_by_name_each_once() -> None:
 
 
 def test_an_unknown_destination_is_refused_with_those_there_are() -> None:
+    every = _all(BACKUP_DESTINATIONS="nas=/mnt/nas")
+    with pytest.raises(BadRequestError, match="'b\u00fccher'"):
+        choose(every, ["b\u00fccher"])
+    with pytest.raises(BadRequestError, match=r"'\\x1b\[2J'"):
+        choose(every, ["\x1b[2J"])
     with pytest.raises(BadRequestError, match="'tape'") as refused:
-        choose(_all(BACKUP_DESTINATIONS="nas=/mnt/nas"), ["local", "tape"])
+        choose(every, ["local", "tape"])
     assert "local, nas" in refused.value.hint
 
 

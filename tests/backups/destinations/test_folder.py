@@ -19,7 +19,7 @@ from appliance.backups.errors import ApplianceError, ConflictError, DestinationE
 from appliance.backups.manifest import FILE, File
 from tests.backups.destinations import backups
 from tests.backups.destinations.children import ROOT
-from tests.harness.requirements import needs_namespaces
+from tests.harness.requirements import needs_namespaces, needs_root
 
 NOBODY = 65534
 TWO_DAYS_S = 2 * 24 * 3600
@@ -47,8 +47,9 @@ def test_a_mount_that_is_missing_is_not_filled(open_folder: Path, source: Path, 
     missing = FolderDestination("nas", path, make=make)
     manifest = backups.make(source)
     for act in _every_use(missing, manifest.name, source):
-        with pytest.raises(DestinationError, match=f"{path} for backups does not exist"):
+        with pytest.raises(DestinationError, match=f"{path} for backups does not exist") as refused:
             act()
+        assert f"mkdir {path}" in refused.value.hint
     assert list(open_folder.iterdir()) == []
 
 
@@ -193,6 +194,19 @@ def test_what_an_interrupted_delete_left_does_not_claim_to_be_a_backup_and_is_cl
     assert list(local.path.iterdir()) == []
 
 
+@needs_root
+def test_a_folder_that_this_user_may_not_look_into_is_no_backup(
+    local: FolderDestination, source: Path
+) -> None:
+    local.store(backups.make(source), source, backups.ignore)
+    (local.path / "private").mkdir(mode=0o700)
+    (local.path / "private" / "roles.sql").touch()
+    for path in (local.path, *(local.path / "nightly").rglob("*"), local.path / "nightly"):
+        path.chmod(0o755)
+    with _without_rights():
+        assert [entry.name for entry in local.list_manifests()] == ["nightly"]
+
+
 def test_a_manifest_that_cannot_be_opened_does_not_hide_the_others(
     local: FolderDestination, source: Path
 ) -> None:
@@ -202,7 +216,7 @@ def test_a_manifest_that_cannot_be_opened_does_not_hide_the_others(
     (local.path / "a" / FILE).mkdir()
     a, b = local.list_manifests()
     assert b.manifest
-    assert "Is a directory" in (a.fault or "")
+    assert "Is a directory" in str(a.fault)
 
 
 def _every_use(destination: Destination, name: str, source: Path) -> Iterator[Callable[[], object]]:
