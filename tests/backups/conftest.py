@@ -52,7 +52,13 @@ def copied(desk: Desk, made: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def s3_server() -> Iterator[Server]:
-    """An S3 server, once for all tests."""
+def moto() -> Iterator[Server]:
+    """moto, once for all tests: two in one process share what they know."""
     with servers.moto() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def s3_server(moto: Server) -> Server:
+    """An S3 server, whichever."""
+    return moto

@@ -5,6 +5,7 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
@@ -37,20 +38,36 @@ def test_killed_in_the_middle_of_initdb_the_next_start_works(make_program: Make,
         assert connection.execute("SHOW data_checksums").fetchone() == ("on",)
 
 
-def test_an_initdb_that_outlives_its_killed_parent_keeps_the_lock(make_program: Make) -> None:
+def frozen_below(initdb: Process) -> list[int]:
+    """Freeze what initdb runs just now, if it does; initdb stands still then, too."""
+    os.kill(initdb.pid, signal.SIGSTOP)
+    below = [p.pid for p in processes.descendants(initdb.pid) if p.state != "Z"]
+    for pid in below:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+    frozen = [pid for pid in below if (p := processes.read(pid)) is not None and p.state == "T"]
+    if not frozen:
+        os.kill(initdb.pid, signal.SIGCONT)
+    return frozen
+
+
+def test_what_outlives_an_initdb_whose_parent_was_killed_keeps_the_lock(
+    make_program: Make,
+) -> None:
     killed = make_program().start()
-    running = wait_until(lambda: initdbs(killed), "initdb runs")[0]
-    os.kill(running.pid, signal.SIGSTOP)
-    killed.send(signal.SIGKILL)
-    killed.wait()
+    initdb = wait_until(lambda: initdbs(killed), "initdb runs")[0]
+    left = wait_until(lambda: frozen_below(initdb), "initdb runs Postgres")
     try:
+        killed.send(signal.SIGKILL)
+        killed.wait()
+        wait_until(lambda: not processes.alive(initdb.pid), "initdb ends with its parent")
         assert not locks.is_free(killed.storage)
         following = make_program().start()
         wait_until(lambda: locks.waits(following.pid), "the next one waits in the lock")
         assert killed.storage.pgdata_new.exists()
     finally:
-        for process in [*processes.descendants(running.pid), running]:
-            processes.kill(process.pid)
+        for pid in left:
+            processes.kill(pid)
     following.wait_until_serving()
     assert not killed.storage.pgdata_new.exists()
 

@@ -17,13 +17,6 @@ S3_SERVERS = ["moto", pytest.param("seaweedfs", marks=needs_seaweedfs)]
 
 
 @pytest.fixture(scope="session")
-def moto() -> Iterator[Server]:
-    """moto, once for all tests."""
-    with servers.moto() as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
 def seaweedfs() -> Iterator[Server]:
     """SeaweedFS, once for all tests."""
     with servers.seaweedfs() as server:
