@@ -112,7 +112,7 @@ def end(storage: Storage) -> None:
     """The cluster may be started."""
     storage.restoring.unlink(missing_ok=True)
     fsync_directory(storage.run)
-    hook_window.begin(storage)
+    hook_window.end_of_restore(storage)
     shutil.rmtree(storage.pgdata_replaced, ignore_errors=True)
 
 

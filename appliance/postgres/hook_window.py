@@ -38,18 +38,21 @@ def begin(storage: Storage) -> None:
     close(storage)
 
 
+def end_of_restore(storage: Storage) -> None:
+    """The cluster is whole: no dump is newer, and nothing speaks of a copy any more.
+
+    Killed in between it is a copy still, so that the restore must be run again, and can be.
+    """
+    _mark(storage, [])
+    close(storage)
+
+
 def renew_generation(storage: Storage) -> None:
     """The database runs: what is copied before this is of another generation than what is after.
 
     Raises OSError, with both marks as they were.
     """
-    document = {
-        "format": _FORMAT,
-        "generation": secrets.token_hex(8),
-        "cluster": _identity(storage),
-    }
-    # Against the order of a copy. Nothing here opens the first: whoever does is taken for a copy.
-    write_together([storage.generation_last, storage.generation_first], as_text(document))
+    _mark(storage, _identity(storage))
 
 
 def is_of_one_generation(storage: Storage) -> bool:
@@ -112,6 +115,12 @@ def check_no_copy(storage: Storage) -> None:
 def manifest_path(storage: Storage) -> Path:
     """The mark that a copy comes to first."""
     return storage.hook_backup / MANIFEST
+
+
+def _mark(storage: Storage, cluster: list[int]) -> None:
+    document = {"format": _FORMAT, "generation": secrets.token_hex(8), "cluster": cluster}
+    # Against the order of a copy. Nothing here opens the first: whoever does is taken for a copy.
+    write_together([storage.generation_last, storage.generation_first], as_text(document))
 
 
 def _is_original(storage: Storage) -> bool:

@@ -111,20 +111,20 @@ def test_a_hook_in_a_standby_dumps_the_database_of_the_owner(pair: Pair, tmp_pat
         assert source(appliance) == "dump"
 
 
-def test_a_hook_that_fails_in_a_standby_has_the_wrong_container_paused_and_is_refused(
-    pair: Pair, tmp_path: Path
-) -> None:
-    with another_program(pair.standby, "pg_dump", "exit 1"), pair.books.being_written():
-        pair.back_up(tmp_path / "torn")
-    assert NOT_THE_OWNER in refusal(pair.platform, tmp_path / "torn")
-
-
 def test_a_standby_without_its_hook_is_the_wrong_one_to_pause_and_is_refused(
     pair: Pair, tmp_path: Path
 ) -> None:
     with missing(pair.standby), pair.books.being_written():
         pair.back_up(tmp_path / "torn")
     assert COPIED_LIVE in refusal(pair.platform, tmp_path / "torn")
+
+
+def test_a_hook_that_fails_in_a_standby_has_the_wrong_container_paused_and_is_refused(
+    pair: Pair, tmp_path: Path
+) -> None:
+    with another_program(pair.standby, "pg_dump", "exit 1"), pair.books.being_written():
+        pair.back_up(tmp_path / "torn")
+    assert NOT_THE_OWNER in refusal(pair.platform, tmp_path / "torn")
 
 
 def test_the_death_of_the_owner_during_the_hook_costs_a_clear_failure_at_most(
