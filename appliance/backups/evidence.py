@@ -11,6 +11,10 @@ from appliance.errors import ApplianceError
 from appliance.postgres import hook_window
 from appliance.storage import Storage
 
+_ANOTHER = (
+    "Restore another backup: one that lies in its folder backups can be copied into an empty "
+    "appliance and restored there."
+)
 _CLUSTER_BY_HAND = "If you know better, RESTORE_FROM=pgdata takes the cluster as it is."
 _DUMP_BY_HAND = "RESTORE_FROM=dump takes an older dump, if there is one."
 
@@ -63,7 +67,7 @@ def decide(found: Evidence) -> Choice:
             raise ApplianceError(
                 f"{found.fault} It cannot be restored, and the cluster beside it was copied while "
                 "the database ran, so it is torn.",
-                f"Restore another backup. {_CLUSTER_BY_HAND}",
+                f"{_ANOTHER} {_CLUSTER_BY_HAND}",
             )
         return Choice.DUMP
     if not found.cluster:
@@ -91,7 +95,7 @@ def _check_cluster_is_whole(found: Evidence) -> None:
     if reason:
         raise ApplianceError(
             f"No dump is current, and the cluster cannot be trusted: {reason}.",
-            f"Restore another backup. {_CLUSTER_BY_HAND} {_DUMP_BY_HAND}",
+            f"{_ANOTHER} {_CLUSTER_BY_HAND} {_DUMP_BY_HAND}",
         )
 
 

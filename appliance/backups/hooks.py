@@ -87,7 +87,7 @@ def post_restore(
     then, and it may be run again, as after a kill.
     """
     storage = builder.storage
-    chosen = _choose(storage, choice)
+    chosen = _choose(storage, choice, say)
     with databases.reached():
         if chosen is Choice.DUMP:
             _from_dump(builder, descriptor, only, say)
@@ -172,13 +172,24 @@ def _note_failure(storage: Storage) -> None:
             write_json(storage.hook_failure, {"format": _FORMAT, "owner": owner.instance})
 
 
-def _choose(storage: Storage, choice: str | None) -> Choice:
+def _choose(storage: Storage, choice: str | None, say: Say) -> Choice:
     """What to restore; every file of a dump was compared with its manifest then."""
     if choice is None:
-        return evidence.decide(evidence.gather(storage))
+        return _by_evidence(storage, say)
+    say(f"RESTORE_FROM={choice}: it is taken, whatever speaks against it")
     chosen = Choice(choice)
     if chosen is Choice.DUMP:
         manifests.check_files(_read_manifest(storage), storage.hook_backup)
+    return chosen
+
+
+def _by_evidence(storage: Storage, say: Say) -> Choice:
+    found = evidence.gather(storage)
+    chosen = evidence.decide(found)
+    if chosen is Choice.CLUSTER:
+        say("the storage was copied while it stood still")
+    elif found.one_generation:
+        say("if it stood still while it was copied, its cluster is newer: RESTORE_FROM=pgdata")
     return chosen
 
 
@@ -207,7 +218,7 @@ def _read_manifest(storage: Storage) -> Manifest:
 
 def _from_cluster(builder: Builder, descriptor: int, only: str | None, say: Say) -> None:
     storage = builder.storage
-    say("the storage was copied while it stood still: recovering its cluster")
+    say("recovering the cluster")
     user = builder.identities.database
     if not storage.pgdata.exists():
         raise NotFoundError(
@@ -225,7 +236,7 @@ def _from_cluster(builder: Builder, descriptor: int, only: str | None, say: Say)
             archives.read_database(server, name)
             rebuild.check_app(server, name)
     rebuild.end(storage)
-    say("the cluster is whole")
+    say("every table of the cluster could be read")
 
 
 def _databases(server: Path) -> list[str]:

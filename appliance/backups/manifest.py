@@ -1,6 +1,7 @@
 """The manifest: what a backup holds, written when all of it is there and checked."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -154,15 +155,29 @@ def describe(path: Path, relative_to: Path) -> File:
 
 def check_files(manifest: Manifest, folder: Path) -> None:
     """Compare every file with the manifest; raises DamagedError that names the first difference."""
+    check_sizes(manifest, lambda path: size_in(folder, path))
     for file in manifest.files:
-        path = folder / file.path
-        if path.is_symlink() or not path.is_file():
-            raise _damaged(manifest, f"{file.path} is missing")
-        if path.stat().st_size != file.size:
-            found = path.stat().st_size
-            raise _damaged(manifest, f"{file.path} has {found} bytes, not {file.size}")
-        if describe(path, folder).sha256 != file.sha256:
+        if describe(folder / file.path, folder).sha256 != file.sha256:
             raise _damaged(manifest, f"{file.path} was altered")
+
+
+def check_sizes(manifest: Manifest, size_of: Callable[[str], int | None]) -> None:
+    """Compare what every file weighs, which is cheap; raises DamagedError.
+
+    `size_of` is told a file's path, and returns bytes, None if it is not there.
+    """
+    for file in manifest.files:
+        found = size_of(file.path)
+        if found is None:
+            raise _damaged(manifest, f"{file.path} is missing")
+        if found != file.size:
+            raise _damaged(manifest, f"{file.path} has {found} bytes, not {file.size}")
+
+
+def size_in(folder: Path, path: str) -> int | None:
+    """What a file in a folder weighs, None if there is no such plain file."""
+    file = folder / path
+    return None if file.is_symlink() or not file.is_file() else file.stat().st_size
 
 
 def _damaged(manifest: Manifest, what: str) -> DamagedError:

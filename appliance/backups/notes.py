@@ -55,6 +55,16 @@ class Proof:
     message: str
     removed: bool = False
 
+    @classmethod
+    def good(cls, name: str, tables: int, rows: int, seconds: float) -> "Proof":
+        """It was as it said, just now."""
+        return cls(name, now_as_text(), True, tables, rows, round(seconds, 1), "")
+
+    @classmethod
+    def bad(cls, name: str, message: str, seconds: float) -> "Proof":
+        """It was not, just now."""
+        return cls(name, now_as_text(), False, 0, 0, round(seconds, 1), message)
+
 
 @dataclass(frozen=True)
 class Notes:
@@ -71,6 +81,11 @@ class Notes:
     def ok(self) -> bool:
         """Whether nothing is wrong as far as they tell."""
         return self.failure is None and (self.proof is None or self.proof.ok)
+
+    @property
+    def disproven(self) -> str | None:
+        """The backup that the last trial restore has refused, if it has."""
+        return self.proof.name if self.proof and not self.proof.ok else None
 
     def with_backup(self, backup: Backup) -> "Notes":
         """A backup was made: what failed before is over."""

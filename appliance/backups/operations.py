@@ -27,7 +27,6 @@ from appliance.backups.notes import Proof
 from appliance.backups.opening import Opening
 from appliance.backups.rebuild import Builder
 from appliance.errors import ApplianceError
-from appliance.postgres.ownership import now
 from appliance.settings import Settings
 
 
@@ -112,11 +111,11 @@ class Backups:
             except ApplianceError as error:
                 # A wrong key by hand says nothing of the backup.
                 if action != "verify" or not isinstance(error, KeyRefusedError):
-                    proof = Proof(name, now(), False, 0, 0, _since(started), str(error))
+                    proof = Proof.bad(name, str(error), time.monotonic() - started)
                     notes.record_proof(self._storage, proof)
                 raise
             rows = sum(table.rows for table in tables)
-            proof = Proof(name, now(), True, len(tables), rows, _since(started), "")
+            proof = Proof.good(name, len(tables), rows, time.monotonic() - started)
             notes.record_proof(self._storage, proof)
         return proof
 
@@ -149,15 +148,23 @@ class Backups:
         """Remove all but the newest `keep` and `spare`, everywhere; see `retention.to_prune`."""
         with self._act("prune", None, keep=keep):
             listed = self.catalog.all(whole=True)
-            doomed = retention.to_prune(listed, keep, generated_only=generated_only, spare=[spare])
+            doomed = self._doomed(listed, keep, generated_only=generated_only, spare=spare)
             freed = self._remove(doomed, listed)
         gone = tuple(one.name for one in doomed)
         return Pruned(gone, len(listed) - len(gone), freed)
 
     def to_prune(self, keep: int) -> list[str]:
         """What `prune` would remove."""
-        doomed = retention.to_prune(self.catalog.all(whole=True), keep, generated_only=False)
-        return [one.name for one in doomed]
+        listed = self.catalog.all(whole=True)
+        return [one.name for one in self._doomed(listed, keep, generated_only=False)]
+
+    def _doomed(
+        self, listed: Sequence[Listed], keep: int, *, generated_only: bool, spare: str = ""
+    ) -> list[Listed]:
+        # What the last trial restore has refused counts as damaged.
+        bad = notes.read(self._storage).disproven
+        good = [one for one in listed if one.name != bad]
+        return retention.to_prune(good, keep, generated_only=generated_only, spare=[spare])
 
     def _clean(self) -> None:
         """Remove what those who died have left; with the lock nobody else writes in the storage."""
@@ -235,10 +242,6 @@ class Backups:
 
     def _act(self, action: str, name: str | None, **facts: int) -> AbstractContextManager[None]:
         return acting(self._storage, self._actor, action, name, **facts)
-
-
-def _since(started: float) -> float:
-    return round(time.monotonic() - started, 1)
 
 
 def _noted(made: Manifest, destinations: tuple[str, ...]) -> notes.Backup:

@@ -232,7 +232,10 @@ def _desk(as_json: bool, **options: Any) -> Iterator[Backups]:
 
 
 def _secret(file: Path) -> str:
-    return file.read_text(encoding="utf-8", errors="surrogateescape").strip()
+    secret = file.read_text(encoding="utf-8", errors="surrogateescape").strip()
+    if not secret:
+        raise ApplianceError(f"There is nothing in {file}.", "Write the key or passphrase into it.")
+    return secret
 
 
 def _ask(question: str) -> None:

@@ -51,8 +51,9 @@ def _row(one: Listed) -> tuple[str, ...]:
         return one.name, "", "", kept_in, f"DAMAGED: {one.fault.message}"
     facts = descriptions.describe(one)
     made = facts["created_at"].replace("T", " ")[:16]
-    note = "encrypted" if facts["encrypted"] else ""
-    return one.name, made, f"{size(facts['size']):>8}", kept_in, note
+    damaged = ", ".join(name for name in one.everywhere if name not in one.destinations)
+    noted = ("encrypted" if facts["encrypted"] else "", damaged and f"DAMAGED in {damaged}")
+    return one.name, made, f"{size(facts['size']):>8}", kept_in, ", ".join(filter(None, noted))
 
 
 def _keys(one: dict[str, Any]) -> str:

@@ -92,3 +92,24 @@ def test_what_is_damaged_is_shown_with_what_to_do_and_can_be_deleted(
     desk.run("prune", "--keep", "1", "-y")
     desk.run("delete", "made", "-y")
     assert list(desk.folder.iterdir()) == []
+
+
+def test_what_a_trial_restore_has_refused_does_not_count_as_one_that_is_kept(
+    desk: Desk, copied: Path
+) -> None:
+    scene.copy(copied, desk.folder / "z-newest", name="z-newest")
+    roles = desk.folder / "z-newest" / "roles.sql"
+    roles.write_bytes(roles.read_bytes()[::-1])
+    assert "roles.sql was altered" in desk.refused("verify", "z-newest")
+    assert "kept 2" in desk.run("prune", "--keep", "1", "-y").stdout
+    assert sorted(path.name for path in desk.folder.iterdir()) == ["made", "z-newest"]
+
+
+def test_a_copy_that_is_damaged_beside_a_whole_one_is_told(desk: Desk, copied: Path) -> None:
+    nas = scene.own_folder(desk.folder.parent, "nas")
+    scene.copy(copied, nas / "made")
+    (copied / "roles.sql").unlink()
+    settings = {"BACKUP_DESTINATIONS": f"nas={nas}"}
+    row = desk.run("list", **settings).stdout.splitlines()[1]
+    assert row.split()[-3:] == ["DAMAGED", "in", "local"]
+    desk.run("verify", "made", **settings)

@@ -5,6 +5,7 @@ import os
 import secrets
 import shutil
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from appliance.backups import manifest as manifests
@@ -142,7 +143,10 @@ class FolderDestination:
 
     def _entry(self, name: str) -> Entry:
         try:
-            return Entry(name, self.read_manifest(name), None)
+            manifest = self.read_manifest(name)
+            with told(self.path):
+                manifests.check_sizes(manifest, partial(manifests.size_in, self.path / name))
+            return Entry(name, manifest, None)
         except (DamagedError, DestinationError) as error:
             return Entry(name, None, error)
 

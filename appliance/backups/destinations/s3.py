@@ -142,7 +142,10 @@ class S3Destination:
 
     def _entry(self, name: str) -> Entry | None:
         try:
-            return Entry(name, self.read_manifest(name), None)
+            manifest = self.read_manifest(name)
+            sizes = {entry.key: entry.size for entry in self._bucket.objects(name)}
+            manifests.check_sizes(manifest, lambda path: sizes.get(f"{name}/{path}"))
+            return Entry(name, manifest, None)
         except NotFoundError:
             return None
         except DamagedError as error:

@@ -102,6 +102,21 @@ def test_a_missing_file_is_named(place: Place, source: Path, fetched: Path) -> N
     assert backups.contents(fetched).items() <= backups.SMALL.items()
 
 
+@pytest.mark.parametrize(
+    ("content", "fault"), [(None, "is missing"), (b"short", "has 5 bytes, not 21")]
+)
+def test_a_file_that_is_missing_or_of_another_size_shows_in_the_list(
+    place: Place, source: Path, content: bytes | None, fault: str
+) -> None:
+    place.destination.store(backups.make(source), source, backups.ignore)
+    place.remove("nightly/dump/toc.dat")
+    if content is not None:
+        place.write("nightly/dump/toc.dat", content)
+    (entry,) = place.destination.list_manifests()
+    assert entry.manifest is None
+    assert f"dump/toc.dat {fault}" in str(entry.fault)
+
+
 def test_a_damaged_backup_can_be_deleted(place: Place, source: Path) -> None:
     place.destination.store(backups.make(source), source, backups.ignore)
     place.write(f"nightly/{FILE}", b"no JSON")
