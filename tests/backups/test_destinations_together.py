@@ -168,7 +168,8 @@ def test_one_copy_among_several_is_proven_and_restored_if_somebody_says_which(
     three: Desk, nas: Path
 ) -> None:
     three.run("create", "--name", "made")
-    (three.folder / "made" / "roles.sql").write_text("altered")
+    roles = three.folder / "made" / "roles.sql"
+    roles.write_bytes(roles.read_bytes()[::-1])
     with scene.unchanged(three.appliance):
         for words in (("verify", "made"), ("restore", "made", "--force")):
             assert "roles.sql" in three.refused(*words)
