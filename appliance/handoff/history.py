@@ -64,8 +64,8 @@ class Handoff:
 def record(owner: Connection, instance: str, taking: Message, serving_at: float) -> str:
     """Write a row about what `taking` tells, and return it as words for the log.
 
-    `serving_at` is when Postgres answered first, in seconds of the monotonic clock; 0 if nobody
-    looked then.
+    `serving_at` is when Postgres began to answer, in seconds of the monotonic clock; 0 if nobody
+    knows.
     """
     previous = taking.get("previous") or {}
     kind, phases = _kind(taking, instance), _phases(taking, serving_at)
