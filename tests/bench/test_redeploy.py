@@ -3,7 +3,8 @@
 import doctest
 import socket
 import threading
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -19,10 +20,13 @@ def answered(status: str) -> bytes:
 
 
 class FakeServer:
-    """Answers every attempt with the next of `answers`, the last one for ever; b"" hangs up."""
+    """Answers the first attempts with `answers` (b"" hangs up), and then each as is right.
 
-    def __init__(self, *answers: bytes) -> None:
-        self.answers = list(answers)
+    While it is `refusing`, each gets a 503.
+    """
+
+    def __init__(self, *answers: bytes, refusing: bool = False) -> None:
+        self.answers, self.refusing = list(answers), refusing
         self.received: list[bytes] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
@@ -33,28 +37,38 @@ class FakeServer:
             connection, _ = self._listener.accept()
             while asked := connection.recv(4096):
                 self.received.append(asked)
-                answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-                if not answer:
+                if not (answer := self._answer(asked)):
                     break
                 connection.sendall(answer)
             connection.close()
 
+    def _answer(self, asked: bytes) -> bytes:
+        if self.refusing:
+            return answered("503")
+        if self.answers:
+            return self.answers.pop(0)
+        return answered("201" if asked.startswith(b"POST") else "200")
 
-def asking(server: FakeServer, number: int, seconds: float = 0.2) -> tuple[Client, Switch]:
-    """A client that has asked the server for a moment."""
+
+@contextmanager
+def asking(server: FakeServer, number: int) -> Iterator[tuple[Client, Switch]]:
+    """A client that asks the server; its last request has its answer when the block is left."""
     switch = Switch(server.port)
     client = Client(number, switch, b"GET / @NUMBER@\r\n\r\n", b"POST / @NUMBER@\r\n\r\n")
     thread = threading.Thread(target=client.run)
     thread.start()
-    time.sleep(seconds)
-    switch.ended.set()
-    thread.join(5)
-    return client, switch
+    try:
+        yield client, switch
+    finally:
+        switch.ended.set()
+        thread.join(10)
+    assert not thread.is_alive()
 
 
 def test_a_request_that_fails_is_repeated_with_its_number_and_lasts_until_its_answer() -> None:
-    server = FakeServer(b"", answered("503"), answered("201"), answered("200"))
-    client, _ = asking(server, 1)
+    server = FakeServer(b"", answered("503"))
+    with asking(server, 1) as (client, _):
+        wait_until(lambda: len(client.requests) > 1, "the second request")
     first = client.requests[0]
     assert (first.failures, first.writes) == (2, True)
     assert first.ended - first.began > 0.02
@@ -63,31 +77,21 @@ def test_a_request_that_fails_is_repeated_with_its_number_and_lasts_until_its_an
 
 
 def test_a_request_that_is_under_way_at_the_end_lasts_until_its_answer() -> None:
-    server = FakeServer(answered("503"))
-    switch = Switch(server.port)
-    client = Client(0, switch, b"GET / @NUMBER@\r\n\r\n", b"")
-    thread = threading.Thread(target=client.run, daemon=True)
-    thread.start()
-    wait_until(lambda: server.received, "the first attempt")
-    switch.ended.set()
-    thread.join(0.1)
-    assert (thread.is_alive(), client.requests) == (True, [])
-    server.answers = [answered("200")]
-    thread.join(5)
+    server = FakeServer(refusing=True)
+    with asking(server, 0) as (client, switch):
+        wait_until(lambda: server.received, "the first attempt")
+        switch.ended.set()
+        so_far = len(server.received)
+        wait_until(lambda: len(server.received) > so_far + 1, "it to be sent again")
+        assert client.requests == []
+        server.refusing = False
     (last,) = client.requests
     assert last.failures > 0
 
 
 def test_reads_and_writes_alternate() -> None:
-    server = FakeServer(*[answered("200"), answered("201")] * 3, b"")
-    switch = Switch(server.port)
-    client = Client(0, switch, b"GET @NUMBER@", b"POST @NUMBER@")
-    threading.Thread(target=client.run, daemon=True).start()
-    deadline = time.monotonic() + 5
-    while len(client.requests) < 6 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    switch.ended.set()
-    server.answers = [answered("200")]
+    with asking(FakeServer(), 0) as (client, _):
+        wait_until(lambda: len(client.requests) > 5, "six answers")
     assert [one.writes for one in client.requests[:6]] == [False, True] * 3
 
 
