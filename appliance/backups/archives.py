@@ -1,8 +1,6 @@
 """The command lines of pg_dump and pg_restore, and what an archive holds by reading it back."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import quote
 
@@ -10,7 +8,6 @@ from appliance import settings
 from appliance.backups import contents, databases
 from appliance.backups.contents import Contents
 from appliance.backups.errors import BackupError
-from appliance.backups.manifest import Table
 from appliance.postgres import binaries, config
 from appliance.process import PIPE, Running
 from appliance.resources import Resources
@@ -75,23 +72,15 @@ def read_directory(archive: Path) -> Contents:
         return _read(reader)
 
 
-def read_database(socket_folder: Path, database: str, tables: Sequence[Table] = ()) -> Contents:
-    """What a database holds now, in the same terms.
+def read_database(socket_folder: Path, database: str, without: Sequence[str] = ()) -> Contents:
+    """What a database holds now, in the same terms; without some tables, by their names in SQL.
 
-    If it is known what `tables` there should be, about half of it is read by a second process.
+    Their sequences are in it.
     """
     script = ("--data-only", "--format=plain", "--compress=none")
-    half = [table.name for table in _half(tables)]
-    parts = [[f"--exclude-table={name}" for name in half]]
-    parts += [[f"--table={name}" for name in half]] if half else []
-    with ExitStack() as stack:
-        threads = stack.enter_context(ThreadPoolExecutor(len(parts)))
-        commands = [dumping(socket_folder, database, *script, *part) for part in parts]
-        # Before the threads: a program ends with the thread that started it.
-        readers = [stack.enter_context(Running(one, output=PIPE)) for one in commands]
-        found = list(threads.map(_read, readers))
-    together = [table for part in found for table in part.tables]
-    return Contents(sorted(together, key=lambda table: table.name), sum(p.others for p in found))
+    left_out = [f"--exclude-table-data={name}" for name in without]
+    with Running(dumping(socket_folder, database, *script, *left_out), output=PIPE) as reader:
+        return _read(reader)
 
 
 def file_name(database: str) -> str:
@@ -112,17 +101,6 @@ def _read(reader: Running) -> Contents:
         raise BackupError(f"A script of Postgres ends too early: {error}.") from error
     reader.finish()
     return found
-
-
-def _half(tables: Sequence[Table]) -> list[Table]:
-    """The largest tables, as long as they are not more than half of all."""
-    rest = sum(table.bytes for table in tables) / 2
-    chosen = []
-    for table in sorted(tables, key=lambda one: one.bytes, reverse=True):
-        if 0 < table.bytes <= rest:
-            chosen.append(table)
-            rest -= table.bytes
-    return chosen
 
 
 def _client(program: str, socket_folder: Path) -> Command:

@@ -13,7 +13,7 @@ from appliance.backups.errors import (
     DestinationError,
     NotFoundError,
 )
-from appliance.backups.manifest import Manifest
+from appliance.backups.manifest import Manifest, damaged
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,12 @@ class Listed:
     def created_at(self) -> str | None:
         """What time it holds the state of."""
         return self.manifest.created_at if self.manifest else None
+
+    def usable(self) -> Manifest:
+        """Its manifest; raises its fault if it has none that can be used."""
+        if self.manifest is None:
+            raise self.fault or damaged(self.name, "its manifest cannot be read")
+        return self.manifest
 
 
 class Catalog:

@@ -69,7 +69,7 @@ def in_order(script: IO[bytes]) -> Iterator[bytes | memoryview]:
 
 def _name(header: bytes) -> str:
     """The table's name as SQL has it; its columns follow in brackets, if it has any."""
-    text = header[len(_COPY) : -len(_FROM)].decode()
+    text = header[len(_COPY) : -len(_FROM)].decode(errors="backslashreplace")
     quoted = False
     for position, letter in enumerate(text):
         quoted ^= letter == '"'

@@ -6,7 +6,6 @@ from pathlib import Path
 from appliance.backups import archives
 from appliance.backups.destinations import configured
 from appliance.backups.destinations.contract import Destination
-from appliance.backups.destinations.folder import FolderDestination
 from appliance.backups.encryption import Keyring
 from appliance.backups.operations import Backups
 from appliance.backups.progress import Progress, Report
@@ -47,4 +46,4 @@ def backups(
 def _every(settings: Settings, storage: Storage, folder: Path | None) -> dict[str, Destination]:
     if folder is None:
         return configured.destinations(settings, storage)
-    return {"dir": FolderDestination("dir", folder.absolute(), make=False)}
+    return {"dir": configured.folder("dir", folder, storage)}

@@ -11,8 +11,8 @@ from pathlib import Path
 import psycopg
 
 from appliance.backups import (
-    archives,
     audit,
+    database_contents,
     databases,
     evidence,
     exclusive,
@@ -35,6 +35,7 @@ from appliance.identities import Identities
 from appliance.postgres import cluster, hook_window, ownership
 from appliance.postgres.ownership import Owner
 from appliance.storage import Storage
+from appliance.words import extent
 
 ACTOR = "platform"
 # A scheduled backup or a drill may end first: if the hook failed, the platform would pause us.
@@ -233,7 +234,7 @@ def _from_cluster(builder: Builder, descriptor: int, only: str | None, say: Say)
                 say(f"RESTORE_DB={only}: the database {gone} was left out")
         for name in _databases(server):
             # Reads every page of every table, and with it every page's checksum.
-            archives.read_database(server, name)
+            database_contents.read(server, name, builder.jobs)
             rebuild.check_app(server, name)
     rebuild.end(storage)
     say("every table of the cluster could be read")
@@ -247,4 +248,4 @@ def _databases(server: Path) -> list[str]:
 def _words(dumps: Sequence[DatabaseDump]) -> str:
     tables = {dump.name: len(dump.tables) for dump in dumps}
     rows = sum(table.rows for dump in dumps for table in dump.tables)
-    return f"{', '.join(tables)}: {sum(tables.values())} tables with {rows} rows"
+    return f"{', '.join(tables)}: {extent(sum(tables.values()), rows)}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
-from appliance.backups import archives, contents, databases
+from appliance.backups import archives, contents, database_contents, databases
 from appliance.backups.encryption import Opener
 from appliance.backups.errors import BackupError, DamagedError
 from appliance.backups.manifest import DatabaseDump, Manifest
@@ -67,7 +67,7 @@ class Loader:
 
     def compare(self, dump: DatabaseDump, name: str) -> None:
         """Compare every table's rows and checksum with the manifest; raises DamagedError."""
-        found = archives.read_database(self._server, name, dump.tables)
+        found = database_contents.read(self._server, name, self._jobs)
         expected = {table.name: table for table in dump.tables}
         loaded = {table.name: table for table in found.tables}
         different = sorted(

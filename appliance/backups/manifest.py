@@ -158,7 +158,7 @@ def check_files(manifest: Manifest, folder: Path) -> None:
     check_sizes(manifest, lambda path: size_in(folder, path))
     for file in manifest.files:
         if describe(folder / file.path, folder).sha256 != file.sha256:
-            raise _damaged(manifest, f"{file.path} was altered")
+            raise damaged(manifest.name, f"{file.path} was altered")
 
 
 def check_sizes(manifest: Manifest, size_of: Callable[[str], int | None]) -> None:
@@ -169,9 +169,9 @@ def check_sizes(manifest: Manifest, size_of: Callable[[str], int | None]) -> Non
     for file in manifest.files:
         found = size_of(file.path)
         if found is None:
-            raise _damaged(manifest, f"{file.path} is missing")
+            raise damaged(manifest.name, f"{file.path} is missing")
         if found != file.size:
-            raise _damaged(manifest, f"{file.path} has {found} bytes, not {file.size}")
+            raise damaged(manifest.name, f"{file.path} has {found} bytes, not {file.size}")
 
 
 def size_in(folder: Path, path: str) -> int | None:
@@ -180,9 +180,10 @@ def size_in(folder: Path, path: str) -> int | None:
     return None if file.is_symlink() or not file.is_file() else file.stat().st_size
 
 
-def _damaged(manifest: Manifest, what: str) -> DamagedError:
+def damaged(name: str, what: str) -> DamagedError:
+    """The error for a backup that is not what its manifest says."""
     return DamagedError(
-        f"The backup {manifest.name} is damaged: {what}.", "Use another backup, or another copy."
+        f"The backup {name} is damaged: {what}.", "Use another backup, or another copy."
     )
 
 

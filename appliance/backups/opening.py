@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from appliance.backups import manifest as manifests
 from appliance.backups.catalog import Catalog, Listed
-from appliance.backups.destinations.contract import damaged
+from appliance.backups.destinations.contract import Destination
 from appliance.backups.encryption import Keyring, Opener
+from appliance.backups.errors import DamagedError
 from appliance.backups.load import Source
 from appliance.backups.manifest import Manifest
 from appliance.backups.progress import Progress
@@ -27,35 +29,58 @@ class Opening:
 
     @contextmanager
     def open(self, listed: Listed) -> Iterator[Source]:
-        """The backup, as long as the block lasts.
+        """The backup and what decrypts it, as long as the block lasts; see `files`.
 
-        Raises KeyRefusedError before anything is fetched that could be large, DamagedError, and
-        its fault if it has one.
+        Raises KeyRefusedError, before anything is fetched if no key is in the backup itself.
         """
-        if listed.manifest is None:
-            raise listed.fault or damaged(listed.name, "its manifest cannot be read")
-        manifest, keepers = listed.manifest, self._catalog.keepers(listed)
-        at_hand = next((path for one in keepers if (path := one.folder_of(listed.name))), None)
-        if at_hand is not None:
-            yield Source(manifest, at_hand, self._opener(manifest, at_hand))
-            return
-        fetched = self._folder / f".staging-fetch-{listed.name}"
+        manifest = listed.usable()
+        opener = self._opener(manifest, None) if manifest.identity_file is None else None
+        with self.files(listed) as folder:
+            yield Source(manifest, folder, opener or self._opener(manifest, folder))
+
+    @contextmanager
+    def files(self, listed: Listed) -> Iterator[Path]:
+        """The folder of the backup, fetched if none is at hand, as long as the block lasts.
+
+        Every file in it was compared with the manifest. Raises DamagedError, and the backup's
+        fault if it has one.
+        """
+        manifest, keepers = listed.usable(), self._catalog.keepers(listed)
+        for keeper in keepers:
+            if (at_hand := keeper.folder_of(listed.name)) is not None:
+                with _naming(keeper):
+                    manifests.check_files(manifest, at_hand)
+                yield at_hand
+                return
+        with self._fetched(manifest, keepers[0]) as folder:
+            yield folder
+
+    @contextmanager
+    def _fetched(self, manifest: Manifest, keeper: Destination) -> Iterator[Path]:
+        fetched = self._folder / f".staging-fetch-{manifest.name}"
         shutil.rmtree(fetched, ignore_errors=True)
         fetched.mkdir(mode=0o750)
         try:
             Room(fetched).check(manifest.size)
-            self._progress.begin(f"fetching from {keepers[0].name}", manifest.size)
-            keepers[0].fetch(manifest, fetched, self._progress.add)
-            yield Source(manifest, fetched, self._opener(manifest, fetched))
+            self._progress.begin(f"fetching from {keeper.name}", manifest.size)
+            with _naming(keeper):
+                keeper.fetch(manifest, fetched, self._progress.add)
+            yield fetched
         finally:
             shutil.rmtree(fetched, ignore_errors=True)
 
-    def _opener(self, manifest: Manifest, folder: Path) -> Opener | None:
+    def _opener(self, manifest: Manifest, folder: Path | None) -> Opener | None:
         if not manifest.encrypted:
             return None
-        try:
-            file = manifest.identity_file
-            sealed = (folder / file).read_bytes() if file else None
-        except FileNotFoundError as error:
-            raise damaged(manifest.name, f"{file} is missing") from error
+        file = manifest.identity_file
+        sealed = (folder / file).read_bytes() if folder and file else None
         return self._keyring.open_for(manifest.recipients, sealed, f"the backup {manifest.name}")
+
+
+@contextmanager
+def _naming(keeper: Destination) -> Iterator[None]:
+    """Say which copy is damaged: another one may not be."""
+    try:
+        yield
+    except DamagedError as error:
+        raise DamagedError(f"In {keeper.name}: {error.message}", error.hint) from error

@@ -19,7 +19,6 @@ from appliance.backups.errors import (
     BackupError,
     DestinationError,
     KeyRefusedError,
-    NotFoundError,
 )
 from appliance.backups.live import LiveRestore
 from appliance.backups.manifest import Manifest
@@ -77,26 +76,17 @@ class Backups:
         return self.catalog.find(name)
 
     def complete(self, name: str) -> Listed:
-        """Store a backup that is at hand in the destinations that lack it, just as it is.
+        """Store a backup in the destinations that lack it, just as it is.
 
         If some of them still do not take it, BackupError says which.
         """
         with self._act("complete", name):
             listed = self.catalog.find(name)
-            made, folder = listed.manifest, self.at_hand(listed)
-            if made is None or folder is None:
-                raise NotFoundError(
-                    f"There is no whole copy of the backup {name} in a folder.",
-                    "Make another backup.",
-                )
-            self._store(made, folder, listed.destinations)
+            made = listed.usable()
+            with self._opening.files(listed) as folder:
+                self._store(made, folder, listed.destinations)
             notes.record_backup(self._storage, _noted(made, self._everywhere()))
         return self.catalog.find(name)
-
-    def at_hand(self, listed: Listed) -> Path | None:
-        """The folder in which a backup lies, None if it must be fetched."""
-        folders = (one.folder_of(listed.name) for one in self.catalog.keepers(listed))
-        return next(filter(None, folders), None)
 
     def verify(self, name: str, action: str = "verify") -> Proof:
         """Restore a backup into a throwaway cluster and compare; returns the proof, also noted.
@@ -127,7 +117,6 @@ class Backups:
             live.changing_nothing_if_interrupted(),
             self._opening.open(listed) as source,
         ):
-            manifests.check_files(source.manifest, source.folder)
             LiveRestore(
                 self._settings,
                 self._storage,
@@ -232,7 +221,6 @@ class Backups:
         folder = self._storage.backups / ".staging-verify"
         shutil.rmtree(folder, ignore_errors=True)
         with self._opening.open(listed) as source:
-            manifests.check_files(source.manifest, source.folder)
             try:
                 with self._builder.cluster(folder, source, None):
                     pass

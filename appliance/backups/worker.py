@@ -22,6 +22,7 @@ from appliance.log import write_line
 from appliance.postgres import ownership
 from appliance.settings import Settings
 from appliance.storage import Storage
+from appliance.words import extent
 
 PROGRAM = "backup"
 SCHEDULE = "schedule"
@@ -155,7 +156,7 @@ def _back_up(backups: Backups, settings: Settings, job: Job | None) -> str:
 def _begun(backups: Backups, job: Job) -> Listed | None:
     """The backup that an earlier try has made, if it only has to get to where it could not."""
     for one in backups.catalog.all():
-        if one.created_at and is_generated(one.name) and backups.at_hand(one):
+        if one.created_at and is_generated(one.name):
             made_at = datetime.fromisoformat(one.created_at).timestamp()
             return one if covers(job, made_at, time.time()) else None
     return None
@@ -166,4 +167,4 @@ def _drill(backups: Backups) -> str:
     if newest is None:
         return "there is no backup yet to prove"
     proof = backups.verify(newest.name, DRILL)
-    return f"proved that {proof.name} restores: {proof.tables} tables, {proof.rows} rows"
+    return f"proved that {proof.name} restores: {extent(proof.tables, proof.rows)}"

@@ -15,12 +15,22 @@ from appliance.cli import backup_text, context
 from appliance.cli.main import print_json
 from appliance.cli.progress import Line, size
 from appliance.errors import ApplianceError, ExitCode
+from appliance.words import extent
+
+
+def _folder(_context: click.Context, _parameter: click.Parameter, text: str | None) -> Path | None:
+    if text == "":
+        # As "$NAS" is, if nobody set it. A path would be the folder that one is in.
+        raise click.BadParameter("it is empty. Name a folder.")
+    return None if text is None else Path(text)
+
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print it for programs.")
 _dir = click.option(
     "--dir",
     "folder",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(file_okay=False),
+    callback=_folder,
     help="Use this folder only, which must be there, whatever the settings say.",
 )
 _identity = click.option(
@@ -126,8 +136,8 @@ def verify(name: str, as_json: bool, **where: Any) -> None:
         print_json(vars(proof))
     else:
         click.echo(
-            f"{name} restores: {proof.tables} tables with {proof.rows} rows are as they were, and "
-            f"the books balance ({proof.seconds:g} s)."
+            f"{name} restores: {extent(proof.tables, proof.rows)} as they were, and the books "
+            f"balance ({proof.seconds:g} s)."
         )
 
 

@@ -8,6 +8,7 @@ import click
 from appliance.backups import descriptions
 from appliance.backups.catalog import Listed
 from appliance.cli.progress import size
+from appliance.words import counted
 
 _HEAD = ("NAME", "MADE (UTC)", "    SIZE", "KEPT IN", "NOTE")
 
@@ -37,7 +38,7 @@ def print_one(one: dict[str, Any]) -> None:
             ("opened by", _keys(one)),
         ]
         lines += [
-            ("database", f"{database['name']}, {table['name']}: {table['rows']} rows")
+            ("database", f"{database['name']}, {table['name']}: {counted(table['rows'], 'row')}")
             for database in one["databases"]
             for table in database["tables"]
         ]

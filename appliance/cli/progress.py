@@ -6,6 +6,7 @@ import time
 import click
 
 from appliance.backups.progress import Step
+from appliance.words import counted
 
 _ON_TERMINAL_EVERY_S = 0.2
 _ELSEWHERE_EVERY_S = 30.0
@@ -48,7 +49,7 @@ def words(step: Step) -> str:
     """
     parts = [f"{size(step.done)} of {size(step.total)}"] if step.total else []
     if step.tables:
-        parts.append(f"{step.tables} table{'s' * (step.tables != 1)}")
+        parts.append(counted(step.tables, "table"))
     if step.seconds_left is not None:
         parts.append(f"{step.seconds_left:.0f} s left")
     return f"{step.phase}: {', '.join(parts)}" if parts else step.phase

@@ -21,6 +21,7 @@ from appliance.postgres import config, instances, ownership
 from appliance.postgres.connect import Connection, connect, reason
 from appliance.settings import Settings
 from appliance.storage import Storage, mebibytes
+from appliance.words import counted
 
 SHOWN = 5
 
@@ -139,8 +140,7 @@ def _handoff_line(handoff: dict[str, Any]) -> str:
     )
     count = handoff["requests_held"]
     held = (
-        f"; held {count} request{'s' * (count != 1)}, the longest for "
-        f"{handoff['longest_hold_ms']:.0f} ms"
+        f"; held {counted(count, 'request')}, the longest for {handoff['longest_hold_ms']:.0f} ms"
         if count
         else "; no request was held"
     )
@@ -198,8 +198,8 @@ def _last_proven(proven: dict[str, Any] | None) -> str:
 
 def _age(entry: dict[str, Any]) -> str:
     seconds = entry["age_s"]
-    units = ((172_800, 86_400, "days"), (7200, 3600, "hours"), (120, 60, "minutes"))
+    units = ((172_800, 86_400, "day"), (7200, 3600, "hour"), (120, 60, "minute"))
     for least, unit, word in units:
         if seconds >= least:
-            return f"{seconds // unit} {word} ago"
-    return f"{seconds} seconds ago"
+            return f"{counted(seconds // unit, word)} ago"
+    return f"{counted(seconds, 'second')} ago"

@@ -43,7 +43,7 @@ def test_people_read_what_was_made_proven_and_removed(desk: Desk) -> None:
     assert f"database   appliance, public.transactions: {TRANSACTIONS} rows\n" in shown
     proven = desk.run("verify", "first.one").stdout
     assert re.fullmatch(
-        r"first\.one restores: 10 tables with [0-9]+ rows are as they were, "
+        r"first\.one restores: 10 tables with [0-9]+ rows as they were, "
         r"and the books balance \([0-9.]+ s\)\.\n",
         proven,
     )

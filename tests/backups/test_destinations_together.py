@@ -198,7 +198,7 @@ def test_a_mount_that_is_missing_is_not_filled(three: Desk, nas: Path) -> None:
     assert three.run("list", "--json", code=1, **two).stdout == "[]\n"
     assert three.refused("list", **two) == (
         f"appliance: The folder {nas} for backups does not exist. "
-        f"Mount what belongs there, or make the folder: mkdir {nas}\n"
+        f"Make it with `mkdir {nas}`, or mount what belongs there.\n"
     )
     noted = notes.read(three.appliance.storage)
     assert noted.failure is not None

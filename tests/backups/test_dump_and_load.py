@@ -10,7 +10,7 @@ import pyrage
 import pytest
 from psycopg import sql
 
-from appliance.backups import archives
+from appliance.backups import archives, database_contents
 from appliance.postgres import binaries
 from tests.backups import scene
 from tests.backups.scene import Desk
@@ -30,7 +30,11 @@ ALTER DATABASE {0} OWNER TO "Odd ""role"" ;";
 ALTER DATABASE {0} CONNECTION LIMIT 42;
 ALTER DATABASE {0} SET search_path TO "$user", public, "Second schema";
 ALTER DATABASE {0} SET "my.own" TO 'it''s, "so"';
-ALTER DATABASE {0} SET DateStyle TO 'ISO, DMY';
+ALTER DATABASE {0} SET DateStyle TO 'SQL, DMY';
+ALTER DATABASE {0} SET IntervalStyle TO 'sql_standard';
+ALTER DATABASE {0} SET TimeZone TO 'Asia/Tokyo';
+ALTER DATABASE {0} SET extra_float_digits TO 0;
+ALTER DATABASE {0} SET quote_all_identifiers TO on;
 ALTER ROLE auditor IN DATABASE {0} SET work_mem TO '5MB';
 REVOKE ALL ON DATABASE {0} FROM PUBLIC;
 GRANT CONNECT ON DATABASE {0} TO auditor WITH GRANT OPTION;
@@ -140,8 +144,10 @@ def test_a_database_comes_back_as_it_was_with_all_kinds_of_objects_rights_and_se
 
 @pytest.mark.parametrize("form", ["directory", "custom"])
 def test_the_reading_of_an_archive_and_of_the_database_made_from_it_is_equal(
-    furnished: Appliance, place: Path, form: str
+    furnished: Appliance, place: Path, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
+    monkeypatch.setattr(database_contents, "_LARGE_BYTES", 0)
+    monkeypatch.setenv("PGTZ", "UTC")
     socket, archive, copy = furnished.storage.run, place / "archive", f"copy_{form}"
     options = ["--jobs=2"] if form == "directory" else []
     _run(archives.dumping(socket, ODD, f"--format={form}", f"--file={archive}", *options))
@@ -149,7 +155,9 @@ def test_the_reading_of_an_archive_and_of_the_database_made_from_it_is_equal(
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(copy)))
     _run(archives.loading(socket, copy, *options, archive))
     read = archives.read_directory(archive)
-    assert read == archives.read_database(socket, copy) == archives.read_database(socket, ODD)
+    for database in (copy, ODD):
+        assert archives.read_database(socket, database) == read
+        assert database_contents.read(socket, database, 2) == read
     rows = {table.name: table.rows for table in read.tables}
     named = ['public."' + name.replace('"', '""') + '"' for name in NAMES]
     assert [rows[name] for name in named] == list(range(len(named)))
@@ -158,7 +166,7 @@ def test_the_reading_of_an_archive_and_of_the_database_made_from_it_is_equal(
     with furnished.connect("postgres", copy) as connection:
         connection.execute("SELECT lo_put(4711, 99999, 'x')")
         connection.execute("INSERT INTO child VALUES (2, 'two')")
-    changed = archives.read_database(socket, copy)
+    changed = database_contents.read(socket, copy, 2)
     assert changed.others != read.others
     different = {table.name for table in set(changed.tables) ^ set(read.tables)}
     assert different == {"public.child"}
@@ -207,7 +215,7 @@ def _steady(script: str) -> list[str]:
 
 
 def _run(command: archives.Command) -> str:
-    environment = {"LD_LIBRARY_PATH": str(binaries.libraries())}
+    environment = {"LD_LIBRARY_PATH": str(binaries.libraries()), "PGTZ": "UTC"}
     words = [str(word) for word in command]
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

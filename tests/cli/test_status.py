@@ -102,7 +102,7 @@ def test_status_tells_of_the_last_backup_its_proof_and_what_failed(
     said = run("status").stdout.splitlines()
     assert said[-3].endswith(line)
     assert re.fullmatch(
-        r"backup      the last attempt failed \d+ seconds ago: The disk.*", said[-2]
+        r"backup      the last attempt failed \d+ seconds? ago: The disk.*", said[-2]
     )
     assert said[-1] == "backup      monday does not restore, seen 3 minutes ago: It is torn."
     backup = json.loads(run("status", "--json").stdout)["backup"]

@@ -23,21 +23,38 @@ _CREDENTIAL = r"[!-~]+"
 
 
 def destinations(settings: Settings, storage: Storage) -> dict[str, Destination]:
-    """Every destination by its name, `local` first; nothing is opened yet. Raises SettingsError.
+    """Every destination by its name, `local` first; nothing is opened yet.
 
-    A folder that somebody named may be a mount. One that is missing is not made: this disk would be
-    filled.
+    Raises SettingsError, and BadRequestError for a folder that cannot keep backups.
     """
-    own, given = storage.backups, settings.backup_dir
-    local = FolderDestination(LOCAL, given or own, make=given is None)
+    given = settings.backup_dir
+    local = (
+        FolderDestination(LOCAL, storage.backups)
+        if given is None
+        else folder(LOCAL, given, storage)
+    )
     found: dict[str, Destination] = {LOCAL: local}
     for entry in filter(None, (settings.backup_destinations or "").split(",")):
         name, _, where = entry.strip().partition("=")
         if where.startswith("s3:"):
             found[name] = _s3(name, where, settings)
         else:
-            found[name] = FolderDestination(name, Path(where), make=False)
+            found[name] = folder(name, Path(where), storage)
     return found
+
+
+def folder(name: str, path: Path, storage: Storage) -> FolderDestination:
+    """A folder that somebody named; raises BadRequestError if it is one of the database's own.
+
+    It may be a mount. One that is missing is not made: this disk would be filled.
+    """
+    real = path.resolve()
+    if any(real.is_relative_to(own.resolve()) for own in (storage.pgdata, storage.run)):
+        raise BadRequestError(
+            f"The folder {path} cannot keep backups: the database has its own files there.",
+            "Choose another folder.",
+        )
+    return FolderDestination(name, path.absolute(), make=False)
 
 
 def choose(every: dict[str, Destination], names: Iterable[str]) -> list[Destination]:

@@ -94,7 +94,7 @@ def check(manifest: Manifest) -> None:
     names.check(manifest.name)
     for file in manifest.files:
         if not _stays_inside(file):
-            raise damaged(
+            raise manifests.damaged(
                 manifest.name, f"its manifest names {file.path!r} with {file.size!r} bytes"
             )
 
@@ -106,13 +106,6 @@ def same_name(manifest: Manifest, name: str, where: str) -> Manifest:
     raise DamagedError(
         f"{where}/{name} holds the backup {manifest.name}.",
         f"Rename the folder back to {manifest.name}; in a bucket, move its objects back to there.",
-    )
-
-
-def damaged(name: str, what: str) -> DamagedError:
-    """The error for a backup that is not what its manifest says."""
-    return DamagedError(
-        f"The backup {name} is damaged: {what}.", "Use another backup, or another copy."
     )
 
 
@@ -128,7 +121,7 @@ def is_incomplete(name: str, found: Collection[str]) -> bool:
 def absent(name: str, where: str, found: Collection[str]) -> BackupError:
     """The error for a backup without a manifest, by the names that are in its folder."""
     if is_incomplete(name, found):
-        return damaged(name, f"it has no {manifests.FILE}, so it is not a whole backup")
+        return manifests.damaged(name, f"it has no {manifests.FILE}, so it is not a whole backup")
     return not_found(name, where)
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from appliance.backups.destinations.contract import Report, damaged
+from appliance.backups.destinations.contract import Report
 from appliance.backups.destinations.local_faults import told
-from appliance.backups.manifest import File
+from appliance.backups.manifest import File, damaged
 from appliance.files import fsync_directory
 
 Block = bytes | memoryview

@@ -3,6 +3,7 @@
 import errno
 import os
 import secrets
+import shlex
 import shutil
 from contextlib import suppress
 from functools import partial
@@ -233,5 +234,5 @@ def _unusable(path: Path) -> DestinationError:
         )
     return DestinationError(
         f"The folder {path} for backups does not exist.",
-        f"Mount what belongs there, or make the folder: mkdir {path}",
+        f"Make it with `mkdir {shlex.quote(str(path))}`, or mount what belongs there.",
     )

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +25,8 @@ def told(folder: Path, needed_bytes: int = 0) -> Iterator[None]:
             raise no_room(folder, needed_bytes) from error
         where = f" ({error.filename})" if error.filename else ""
         raise DestinationError(
-            f"The folder {folder} cannot be used: {error.strerror or error}{where}.", _hint(error)
+            f"The folder {folder} cannot be used: {error.strerror or error}{where}.",
+            _hint(error, folder),
         ) from error
 
 
@@ -48,9 +50,10 @@ def no_room(folder: Path, needed_bytes: int) -> DestinationError:
     )
 
 
-def _hint(error: OSError) -> str:
+def _hint(error: OSError, folder: Path) -> str:
     if error.errno in _DENIED:
-        return f"Give the user with the number {os.geteuid()} write access to it."
+        command = f"chown {os.geteuid()}:{os.getegid()} {shlex.quote(str(folder))}"
+        return f"Let the user with the number {os.geteuid()} write there: `{command}`."
     if error.errno == errno.EROFS:
         return "It is mounted read-only: mount it for writing."
     if error.errno in _GONE:

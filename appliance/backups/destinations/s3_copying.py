@@ -6,11 +6,11 @@ from pathlib import Path
 
 from appliance.backups.destinations import copying
 from appliance.backups.destinations.bucket import Bucket, Object
-from appliance.backups.destinations.contract import Report, damaged
+from appliance.backups.destinations.contract import Report
 from appliance.backups.destinations.copying import Block
 from appliance.backups.destinations.etag import Tag, part_bytes
 from appliance.backups.errors import DestinationError
-from appliance.backups.manifest import File
+from appliance.backups.manifest import File, damaged
 
 
 def is_there(bucket: Bucket, backup: str, file: File, folder: Path, found: Object | None) -> bool:

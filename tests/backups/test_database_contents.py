@@ -1,0 +1,117 @@
+"""What a running database holds: read in several pieces, equal to what pg_dump says of it."""
+
+import os
+import stat
+import threading
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from appliance.backups import archives, database_contents
+from appliance.backups.errors import BackupError
+from tests.backups import scene
+from tests.harness.appliance import Appliance
+
+ROWS = 100_000
+SECONDS = 30.0
+_END_WAITING = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+)
+
+
+@pytest.fixture
+def furnished(shared: Appliance) -> Iterator[Appliance]:
+    """With a large table, and one that is large and has an owned sequence."""
+    with shared.connect() as connection:
+        connection.execute(
+            "CREATE TABLE wide AS SELECT n, repeat('é', 50) AS t, n * 0.1 AS f "
+            "FROM generate_series(1, 100000) n"
+        )
+        connection.execute("CREATE TABLE counted (id bigserial, t text)")
+        connection.execute("INSERT INTO counted (t) SELECT t FROM wide")
+    yield shared
+    with shared.connect() as connection:
+        connection.execute("DROP TABLE wide, counted")
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 4])
+def test_large_tables_are_read_through_pipes_and_everything_is_as_pg_dump_says(
+    furnished: Appliance, monkeypatch: pytest.MonkeyPatch, jobs: int
+) -> None:
+    piped = []
+    copy = database_contents._copy
+    monkeypatch.setattr(
+        database_contents, "_copy", lambda *words: piped.append(words[1].name) or copy(*words)
+    )
+    left = furnished.storage.run / ".reading-left"
+    os.mkfifo(left)
+    found = database_contents.read(furnished.storage.run, "appliance", jobs)
+    assert found == archives.read_database(furnished.storage.run, "appliance")
+    assert sorted(piped) == ["public.counted", "public.wide"]
+    assert {one.name: one.rows for one in found.tables}["public.wide"] == ROWS
+    assert _pipes(furnished.storage.run) == []
+
+
+def test_if_one_table_cannot_be_read_nobody_waits_for_the_others(shared: Appliance) -> None:
+    run = shared.storage.run
+    names = deque(database_contents._Large(f"public.{name}", None) for name in ("gone", "accounts"))
+    with scene.held(shared):
+        with (
+            database_contents._session(run, "appliance") as one,
+            database_contents._session(run, "appliance") as other,
+            pytest.raises(BackupError) as caught,
+        ):
+            database_contents._read_together([one, other], run, names)
+        assert not names
+    assert caught.value.message == (
+        'The table public.gone cannot be read: relation "public.gone" does not exist.'
+    )
+    assert _pipes(run) == []
+
+
+def test_a_server_that_dies_meanwhile_ends_the_reading(shared: Appliance) -> None:
+    run, said = shared.storage.run, []
+    waiting = deque([database_contents._Large("public.accounts", None)])
+
+    def read() -> None:
+        with database_contents._session(run, "appliance") as connection:
+            try:
+                database_contents._read_together([connection], run, waiting)
+            except BackupError as error:
+                said.append(error.message)
+
+    with scene.held(shared):
+        reader = threading.Thread(target=read)
+        reader.start()
+        scene.wait_until_held(shared)
+        with shared.connect("postgres", "postgres") as connection:
+            connection.execute(_END_WAITING)
+        reader.join(SECONDS)
+    assert said == [
+        "The table public.accounts cannot be read: terminating connection due to administrator "
+        "command."
+    ]
+    assert _pipes(run) == []
+
+
+def test_a_database_of_another_encoding_is_read_too(shared: Appliance) -> None:
+    with shared.connect("postgres", "postgres") as connection:
+        connection.execute("CREATE DATABASE western ENCODING LATIN1 LOCALE 'C' TEMPLATE template0")
+    try:
+        with shared.connect("postgres", "western") as connection:
+            connection.execute(
+                "CREATE TABLE \"é\" AS SELECT repeat('ü', 50) AS t, n "
+                "FROM generate_series(1, 50000) n"
+            )
+        found = database_contents.read(shared.storage.run, "western", 2)
+        [table] = found.tables
+        assert (table.name, table.rows) == ('public."\\xe9"', 50_000)
+    finally:
+        with shared.connect("postgres", "postgres") as connection:
+            connection.execute("DROP DATABASE western")
+
+
+def _pipes(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if stat.S_ISFIFO(path.stat().st_mode)]
