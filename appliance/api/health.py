@@ -121,8 +121,11 @@ class _Checks:
         self._settled = False
 
     def up(self) -> dict[str, Any]:
+        # Before it is, Postgres would note a refusal for each time that it is asked.
+        if not self._is_settled():
+            return {"settled": False}
         self._database.probe(_round_trip, probes.LIMIT_S)
-        return {"in_sync": self._gate.open(), "settled": self._is_settled()}
+        return {"settled": True, "in_sync": self._gate.open()}
 
     def _is_settled(self) -> bool:
         # The API that runs alone takes no part in handoffs.
@@ -187,10 +190,10 @@ class _Up:
         finding = probes.run({"up": self._probe})["up"]
         if finding.error is not None:
             raise _down(f"The database does not answer: {finding.error}")
+        if not finding.facts["settled"]:
+            raise _down("This container is starting, or the database is about to change hands.")
         if not finding.facts["in_sync"]:
             raise _down("The database's schema is being brought up to date.")
-        if not finding.facts["settled"]:
-            raise _down("The database is about to change hands.")
         _send(resp, Up(status="up"))
 
     on_head = on_get

@@ -3,7 +3,7 @@
 import shutil
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +26,7 @@ from appliance.backups import manifest as manifests
 from appliance.backups.errors import ConflictError, NotFoundError
 from appliance.backups.evidence import Choice
 from appliance.backups.load import Source
-from appliance.backups.manifest import DatabaseDump, Manifest
+from appliance.backups.manifest import Manifest
 from appliance.backups.progress import Progress
 from appliance.backups.rebuild import Builder
 from appliance.errors import ApplianceError, StorageError
@@ -35,7 +35,6 @@ from appliance.identities import Identities
 from appliance.postgres import cluster, hook_window, ownership
 from appliance.postgres.ownership import Owner
 from appliance.storage import Storage
-from appliance.words import extent
 
 ACTOR = "platform"
 # A scheduled backup or a drill may end first: if the hook failed, the platform would pause us.
@@ -204,7 +203,7 @@ def _from_dump(builder: Builder, descriptor: int, only: str | None, say: Say) ->
         pass
     rebuild.swap(storage)
     rebuild.end(storage)
-    say(f"restored {_words(load.selected(source.manifest, only))}")
+    say(f"restored {load.words(load.selected(source.manifest, only))}")
 
 
 def _read_manifest(storage: Storage) -> Manifest:
@@ -243,9 +242,3 @@ def _from_cluster(builder: Builder, descriptor: int, only: str | None, say: Say)
 def _databases(server: Path) -> list[str]:
     with databases.connect_to(server, databases.MAINTENANCE) as connection:
         return databases.names(connection)
-
-
-def _words(dumps: Sequence[DatabaseDump]) -> str:
-    tables = {dump.name: len(dump.tables) for dump in dumps}
-    rows = sum(table.rows for dump in dumps for table in dump.tables)
-    return f"{', '.join(tables)}: {extent(sum(tables.values()), rows)}"

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from appliance.backups.manifest import DatabaseDump, Manifest
 from appliance.backups.progress import CopyWatch, Progress
 from appliance.errors import ApplianceError
 from appliance.process import PIPE, Running
+from appliance.words import extent
 
 _LOOK_EVERY_S = 0.25
 _NEW_ROLE = re.compile(rb'CREATE ROLE (?:"((?:[^"]|"")+)"|([^";]+));\n')
@@ -182,6 +183,13 @@ def selected(manifest: Manifest, only: str | None) -> list[DatabaseDump]:
             "Name one of these with RESTORE_DB, or unset it.",
         )
     return found
+
+
+def words(dumps: Sequence[DatabaseDump]) -> str:
+    """Which databases these are, and how much is in them."""
+    tables = [table for dump in dumps for table in dump.tables]
+    names = ", ".join(dump.name for dump in dumps)
+    return f"{names}: {extent(len(tables), sum(table.rows for table in tables))}"
 
 
 def _without_creating(script: bytes, there: Iterable[str]) -> bytes:

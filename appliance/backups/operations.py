@@ -164,9 +164,15 @@ class Backups:
                 destination.clean()
 
     def _stage(self, name: str) -> tuple[Path, FolderDestination | None]:
+        faults = []
         for destination in self.catalog.destinations:
             if isinstance(destination, FolderDestination):
-                return destination.stage(name), destination
+                try:
+                    return destination.stage(name), destination
+                except DestinationError as error:
+                    faults.append(error)
+        if len(faults) == len(self.catalog.destinations):
+            raise faults[0]
         staged = self._storage.backups / f".staging-{name}"
         shutil.rmtree(staged, ignore_errors=True)
         staged.mkdir(mode=0o750)

@@ -11,44 +11,11 @@ import click
 
 from appliance.backups import descriptions
 from appliance.backups.operations import Backups
-from appliance.cli import backup_text, context
+from appliance.cli import backup_options, backup_text, context
 from appliance.cli.main import print_json
 from appliance.cli.progress import Line, size
 from appliance.errors import ApplianceError, ExitCode
 from appliance.words import extent
-
-
-def _folder(_context: click.Context, _parameter: click.Parameter, text: str | None) -> Path | None:
-    if text == "":
-        # As "$NAS" is, if nobody set it. A path would be the folder that one is in.
-        raise click.BadParameter("it is empty. Name a folder.")
-    return None if text is None else Path(text)
-
-
-_json = click.option("--json", "as_json", is_flag=True, help="Print it for programs.")
-_dir = click.option(
-    "--dir",
-    "folder",
-    type=click.Path(file_okay=False),
-    callback=_folder,
-    help="Use this folder only, which must be there, whatever the settings say.",
-)
-_identity = click.option(
-    "--identity",
-    "identities",
-    multiple=True,
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="File with an age key that opens it. May be given several times.",
-)
-_passphrase_file = click.option(
-    "--passphrase-file",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="File with the passphrase that opens it, instead of BACKUP_PASSPHRASE.",
-)
-_from = click.option(
-    "--from", "source", metavar="DESTINATION", help="Use the copy in this destination only."
-)
-_yes = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 
 
 @click.group()
@@ -62,8 +29,8 @@ def backup() -> None:
 @backup.command(epilog="Example: appliance backup create --name before-the-audit")
 @click.option("--name", help="Call it so. By default it is named after the time.")
 @click.option("--to", multiple=True, help="Keep it in this destination only. Repeatable.")
-@_dir
-@_json
+@backup_options.folder
+@backup_options.json
 def create(name: str | None, to: tuple[str, ...], folder: Path | None, as_json: bool) -> None:
     """Back up all databases and roles, while everything runs.
 
@@ -79,8 +46,8 @@ def create(name: str | None, to: tuple[str, ...], folder: Path | None, as_json: 
 
 
 @backup.command(name="list")
-@_dir
-@_json
+@backup_options.folder
+@backup_options.json
 def list_(folder: Path | None, as_json: bool) -> int:
     """List the backups of all destinations, the newest first.
 
@@ -105,8 +72,8 @@ def list_(folder: Path | None, as_json: bool) -> int:
 
 @backup.command()
 @click.argument("name")
-@_dir
-@_json
+@backup_options.folder
+@backup_options.json
 def show(name: str, folder: Path | None, as_json: bool) -> int:
     """Show what is in a backup. Ends with 1 if it is damaged."""
     with _desk(as_json, folder=folder) as desk:
@@ -120,11 +87,11 @@ def show(name: str, folder: Path | None, as_json: bool) -> int:
 
 @backup.command(epilog="Example: appliance backup verify before-the-audit --from nas")
 @click.argument("name")
-@_identity
-@_passphrase_file
-@_from
-@_dir
-@_json
+@backup_options.identity
+@backup_options.passphrase_file
+@backup_options.source
+@backup_options.folder
+@backup_options.json
 def verify(name: str, as_json: bool, **where: Any) -> None:
     """Prove that a backup can be restored, in a throwaway cluster beside the live one.
 
@@ -144,11 +111,11 @@ def verify(name: str, as_json: bool, **where: Any) -> None:
 @backup.command(epilog="Example: appliance backup restore before-the-audit --force")
 @click.argument("name")
 @click.option("--force", is_flag=True, help="Replace the data that is there now.")
-@_identity
-@_passphrase_file
-@_from
-@_dir
-@_json
+@backup_options.identity
+@backup_options.passphrase_file
+@backup_options.source
+@backup_options.folder
+@backup_options.json
 def restore(name: str, force: bool, as_json: bool, **where: Any) -> None:
     """Replace what the running appliance has by a backup; requests wait meanwhile.
 
@@ -165,9 +132,9 @@ def restore(name: str, force: bool, as_json: bool, **where: Any) -> None:
 
 @backup.command(epilog="Example: appliance backup prune --keep 7 -y")
 @click.option("--keep", type=int, required=True, help="How many of the newest stay.")
-@_yes
-@_dir
-@_json
+@backup_options.yes
+@backup_options.folder
+@backup_options.json
 def prune(keep: int, yes: bool, folder: Path | None, as_json: bool) -> None:
     """Remove all backups but the newest, and none that is damaged.
 
@@ -188,9 +155,9 @@ def prune(keep: int, yes: bool, folder: Path | None, as_json: bool) -> None:
 
 @backup.command(epilog="Example: appliance backup delete before-the-audit -y")
 @click.argument("name")
-@_yes
-@_dir
-@_json
+@backup_options.yes
+@backup_options.folder
+@backup_options.json
 def delete(name: str, yes: bool, folder: Path | None, as_json: bool) -> None:
     """Remove one backup from every destination.
 

@@ -157,6 +157,20 @@ def test_a_folder_that_somebody_named_and_that_is_missing_is_told_and_not_made(
     assert not missing.exists()
 
 
+def test_a_folder_of_the_databases_own_is_refused(desk: Desk) -> None:
+    storage = desk.appliance.storage
+    for own in (storage.pgdata, storage.pgdata / "base", storage.run):
+        for where, variables in ((("--dir", str(own)), {}), ((), {"BACKUP_DIR": str(own)})):
+            said = desk.refused("create", "--name", "made", *where, code=2, **variables)
+            assert f"The folder {own} cannot keep backups: the database has its own" in said
+    assert not (storage.pgdata / "made").exists()
+
+
+def test_a_folder_that_nobody_named_is_not_the_one_that_one_is_in(desk: Desk) -> None:
+    said = desk.refused("create", "--dir", "", code=2)
+    assert "'--dir': it is empty. Name a folder." in said
+
+
 def test_each_command_says_how_it_ends(desk: Desk) -> None:
     for command in ("create", "list", "show", "verify", "restore", "prune", "delete"):
         assert "Ends with 1 " in " ".join(desk.run(command, "--help").stdout.split())

@@ -1,5 +1,7 @@
 """A scheduled backup that did not get everywhere is carried there, not made again."""
 
+import json
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +18,7 @@ from appliance.postgres.ownership import is_locked
 from appliance.storage import Storage
 from tests.backups import scene
 from tests.backups.destinations.backups import contents
+from tests.backups.destinations.servers import Server
 from tests.backups.scene import Desk
 from tests.handoff.scene import instance, wait_for_line
 from tests.harness.appliance import Appliance
@@ -79,6 +82,26 @@ def test_a_retry_stores_the_backup_where_it_is_missing_and_makes_no_other(
     job = Schedule(owner.storage).job(BACKUP)
     assert job is not None
     assert (job.tries, job.next_at) == (0, slot_at + HOUR)
+
+
+def test_what_is_in_a_bucket_only_is_fetched_and_carried_to_a_folder_that_is_back(
+    make_appliance: Callable[..., Appliance], place: Path, s3_server: Server
+) -> None:
+    disk, mount = scene.own_folder(place, "elsewhere"), place / "disk"
+    bucket = scene.in_bucket(s3_server, f"completing/{secrets.token_hex(4)}")
+    owner = make_appliance(BACKUP_SCHEDULE="1", BACKUP_DIR=str(mount), **bucket)
+    owner.start().wait_until_up()
+    desk = Desk(owner, mount, **bucket)
+    slot_at = _wake(owner, tries=0)
+    wait_for_line(owner, f"but not in local: The folder {mount} for backups does not exist.")
+    [made] = json.loads(desk.run("list", "--json", code=1).stdout)
+    assert made["destinations"] == ["r2"]
+    disk.rename(mount)
+    _wake(owner, tries=1, slot_at=slot_at)
+    wait_for_line(owner, f"completed the scheduled backup {made['name']}, kept in local, r2")
+    desk.run("verify", made["name"], "--from", "local")
+    assert desk.names() == [made["name"]]
+    assert list(owner.storage.backups.glob(".staging*")) == []
 
 
 def _wake(owner: Appliance, tries: int, slot_at: int | None = None) -> int:

@@ -172,11 +172,16 @@ def test_one_copy_among_several_is_proven_and_restored_if_somebody_says_which(
     roles.write_bytes(roles.read_bytes()[::-1])
     with scene.unchanged(three.appliance):
         for words in (("verify", "made"), ("restore", "made", "--force")):
-            assert "roles.sql" in three.refused(*words)
-            assert "roles.sql" in three.refused(*words, "--from", "local")
+            for where in ((), ("--from", "local")):
+                said = three.refused(*words, *where)
+                assert "In local: The backup made is damaged: roles.sql was altered." in said
             said = three.refused(*words, "--from", "tape", code=2)
             assert "There is no destination 'tape'." in said
             assert "There are: local, nas, r2." in said
+    (nas / "made" / "roles.sql").rename(nas / "made" / "roles")
+    said = three.refused("verify", "made", "--from", "nas")
+    assert "The backup made is damaged: roles.sql is missing." in said
+    (nas / "made" / "roles").rename(nas / "made" / "roles.sql")
     for name in ("nas", "r2"):
         three.run("verify", "made", "--from", name)
         three.run("restore", "made", "--force", "--from", name)

@@ -33,6 +33,16 @@ def test_up_is_never_200_before_the_schema_is_in_sync(make_appliance: Make) -> N
         behind.wait_until_up()
 
 
+def test_who_asks_up_during_the_very_first_start_leaves_no_faults_in_the_log(
+    make_appliance: Make,
+) -> None:
+    starting = make_appliance().start()
+    wait_until(lambda: starting.status("/health") == 200, "its API runs")
+    starting.wait_until_up()
+    assert "api GET /up 503" in starting.log
+    assert "does not exist" not in starting.log
+
+
 def test_from_the_first_moment_up_is_refused_or_503_until_it_is_200(make_appliance: Make) -> None:
     starting = make_appliance().start()
     seen: list[int] = []

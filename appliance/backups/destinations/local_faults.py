@@ -53,7 +53,7 @@ def no_room(folder: Path, needed_bytes: int) -> DestinationError:
 def _hint(error: OSError, folder: Path) -> str:
     if error.errno in _DENIED:
         command = f"chown {os.geteuid()}:{os.getegid()} {shlex.quote(str(folder))}"
-        return f"Let the user with the number {os.geteuid()} write there: `{command}`."
+        return f"Give the user with the number {os.geteuid()} write access: `{command}`."
     if error.errno == errno.EROFS:
         return "It is mounted read-only: mount it for writing."
     if error.errno in _GONE:
