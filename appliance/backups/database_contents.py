@@ -105,9 +105,8 @@ def _read_together(
     found: list[Table] = []
 
     def work(connection: Connection) -> None:
-        with suppress(IndexError):
-            while True:
-                found.append(_read(connection, folder, waiting.pop()))
+        while (table := _next(waiting)) is not None:
+            found.append(_read(connection, folder, table))
 
     with ThreadPoolExecutor(len(connections)) as threads:
         try:
@@ -120,6 +119,12 @@ def _read_together(
                     connection.cancel_safe()
             raise
     return found
+
+
+def _next(waiting: deque[_Large]) -> _Large | None:
+    with suppress(IndexError):
+        return waiting.pop()
+    return None
 
 
 def _read(connection: Connection, folder: Path, table: _Large) -> Table:
@@ -165,7 +170,7 @@ def _copy(connection: Connection, table: _Large, path: Path, writer: int) -> int
     except psycopg.Error as error:
         raise BackupError(
             f"The table {table.name} cannot be read: {reason(error)}.",
-            "Its files are damaged, or Postgres went away. Use a backup of before.",
+            "Its files are damaged, or Postgres went away. Use an earlier backup.",
         ) from error
     finally:
         os.close(writer)

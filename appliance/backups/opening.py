@@ -35,8 +35,11 @@ class Opening:
         """
         manifest = listed.usable()
         opener = self._opener(manifest, None) if manifest.identity_file is None else None
-        with self.files(listed) as folder:
-            yield Source(manifest, folder, opener or self._opener(manifest, folder))
+        with self._found(listed) as (keeper, folder):
+            with _naming(keeper):
+                opener = opener or self._opener(manifest, folder)
+                manifests.check_files(manifest, folder)
+            yield Source(manifest, folder, opener)
 
     @contextmanager
     def files(self, listed: Listed) -> Iterator[Path]:
@@ -45,15 +48,21 @@ class Opening:
         Every file in it was compared with the manifest. Raises DamagedError, and the backup's
         fault if it has one.
         """
-        manifest, keepers = listed.usable(), self._catalog.keepers(listed)
+        manifest = listed.usable()
+        with self._found(listed) as (keeper, folder):
+            with _naming(keeper):
+                manifests.check_files(manifest, folder)
+            yield folder
+
+    @contextmanager
+    def _found(self, listed: Listed) -> Iterator[tuple[Destination, Path]]:
+        keepers = self._catalog.keepers(listed)
         for keeper in keepers:
             if (at_hand := keeper.folder_of(listed.name)) is not None:
-                with _naming(keeper):
-                    manifests.check_files(manifest, at_hand)
-                yield at_hand
+                yield keeper, at_hand
                 return
-        with self._fetched(manifest, keepers[0]) as folder:
-            yield folder
+        with self._fetched(listed.usable(), keepers[0]) as folder:
+            yield keepers[0], folder
 
     @contextmanager
     def _fetched(self, manifest: Manifest, keeper: Destination) -> Iterator[Path]:
@@ -73,7 +82,10 @@ class Opening:
         if not manifest.encrypted:
             return None
         file = manifest.identity_file
-        sealed = (folder / file).read_bytes() if folder and file else None
+        try:
+            sealed = (folder / file).read_bytes() if folder and file else None
+        except FileNotFoundError as error:
+            raise manifests.damaged(manifest.name, f"{file} is missing") from error
         return self._keyring.open_for(manifest.recipients, sealed, f"the backup {manifest.name}")
 
 
