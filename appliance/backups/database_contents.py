@@ -9,8 +9,8 @@ import hashlib
 import os
 import secrets
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from appliance.postgres.connect import Connection, reason
 _LARGE_BYTES = 4 << 20
 _BUFFER_BYTES = 1 << 18
 _PIPE = ".reading-"
+_LOOK_EVERY_S = 0.25
 
 # As pg_dump sets them (setup_connection in its source); PGTZ is in the environment.
 _SESSION = """
@@ -62,10 +63,13 @@ _TABLES = """
 """
 
 
-def read(server: Path, database: str, jobs: int) -> Contents:
+def read(
+    server: Path, database: str, jobs: int, look: Callable[[], None] = lambda: None
+) -> Contents:
     """Read all of a database behind the socket in the folder `server`, `jobs` tables at once.
 
-    Nobody may write to it meanwhile, nor read it in this way. Raises ApplianceError, psycopg.Error.
+    Nobody may write to it meanwhile, nor read it in this way. `look` is called now and then. Raises
+    ApplianceError, psycopg.Error.
     """
     with ExitStack() as stack:
         connections = [stack.enter_context(_session(server, database)) for _ in range(jobs)]
@@ -73,7 +77,7 @@ def read(server: Path, database: str, jobs: int) -> Contents:
         rest = archives.read_database(server, database, [table.name for table in large])
         for left in server.glob(f"{_PIPE}*"):
             left.unlink()
-        found = _read_together(connections, server, large)
+        found = _read_together(connections, server, large, look)
     tables = sorted([*rest.tables, *found], key=lambda table: table.name)
     return Contents(tables, rest.others)
 
@@ -100,7 +104,7 @@ def _large(connection: Connection) -> deque[_Large]:
 
 
 def _read_together(
-    connections: list[Connection], folder: Path, waiting: deque[_Large]
+    connections: list[Connection], folder: Path, waiting: deque[_Large], look: Callable[[], None]
 ) -> list[Table]:
     found: list[Table] = []
 
@@ -109,9 +113,13 @@ def _read_together(
             found.append(_read(connection, folder, table))
 
     with ThreadPoolExecutor(len(connections)) as threads:
+        pending = {threads.submit(work, one) for one in connections}
         try:
-            for part in as_completed([threads.submit(work, one) for one in connections]):
-                part.result()
+            while pending:
+                done, pending = wait(pending, _LOOK_EVERY_S, return_when=FIRST_COMPLETED)
+                for one in done:
+                    one.result()
+                look()
         except BaseException:
             waiting.clear()
             for connection in connections:

@@ -68,7 +68,9 @@ class Loader:
 
     def compare(self, dump: DatabaseDump, name: str) -> None:
         """Compare every table's rows and checksum with the manifest; raises DamagedError."""
-        found = database_contents.read(self._server, name, self._jobs)
+        with closing(databases.connect_to(self._server, databases.MAINTENANCE)) as connection:
+            watch = CopyWatch(connection, name, self._progress)
+            found = database_contents.read(self._server, name, self._jobs, watch.look)
         expected = {table.name: table for table in dump.tables}
         loaded = {table.name: table for table in found.tables}
         different = sorted(

@@ -13,6 +13,7 @@ from appliance.backups import archives, database_contents
 from appliance.backups.errors import BackupError
 from tests.backups import scene
 from tests.harness.appliance import Appliance
+from tests.harness.waiting import wait_until
 
 ROWS = 100_000
 SECONDS = 30.0
@@ -63,7 +64,7 @@ def test_if_one_table_cannot_be_read_nobody_waits_for_the_others(shared: Applian
             database_contents._session(run, "appliance") as other,
             pytest.raises(BackupError) as caught,
         ):
-            database_contents._read_together([one, other], run, names)
+            database_contents._read_together([one, other], run, names, lambda: None)
         assert not names
     assert caught.value.message == (
         'The table public.gone cannot be read: relation "public.gone" does not exist.'
@@ -72,13 +73,15 @@ def test_if_one_table_cannot_be_read_nobody_waits_for_the_others(shared: Applian
 
 
 def test_a_server_that_dies_meanwhile_ends_the_reading(shared: Appliance) -> None:
-    run, said = shared.storage.run, []
+    run, said, looks = shared.storage.run, [], []
     waiting = deque([database_contents._Large("public.accounts", None)])
 
     def read() -> None:
         with database_contents._session(run, "appliance") as connection:
             try:
-                database_contents._read_together([connection], run, waiting)
+                database_contents._read_together(
+                    [connection], run, waiting, lambda: looks.append(1)
+                )
             except BackupError as error:
                 said.append(error.message)
 
@@ -86,6 +89,7 @@ def test_a_server_that_dies_meanwhile_ends_the_reading(shared: Appliance) -> Non
         reader = threading.Thread(target=read)
         reader.start()
         scene.wait_until_held(shared)
+        wait_until(lambda: len(looks) > 1, "somebody looks how far it is")
         with shared.connect("postgres", "postgres") as connection:
             connection.execute(_END_WAITING)
         reader.join(SECONDS)
