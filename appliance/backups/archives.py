@@ -18,13 +18,21 @@ COMPRESSION = "zstd:1"
 # A migration that holds a table may end first; after that the backup fails and says so.
 _LOCK_WAIT = "60s"
 _MOST_JOBS = 4
+# Whatever a database, a role or the server has been set to.
+_SESSION = (
+    "-c default_transaction_read_only=off -c bytea_output=hex -c idle_session_timeout=0 "
+    "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0"
+)
+
+UTF8 = "UTF8"
 
 Command = list[str | Path]
 
 
 def prepare_environment() -> None:
-    """Have these programs write times the same way wherever they run, and say who they are."""
+    """Have these programs write values the same way wherever they run, and say who they are."""
     settings.set_variable("PGTZ", "UTC")
+    settings.set_variable("PGOPTIONS", _SESSION)
     settings.set_variable("PGAPPNAME", databases.PROGRAM)
 
 
@@ -33,9 +41,13 @@ def jobs(resources: Resources) -> int:
     return min(resources.cpus, _MOST_JOBS)
 
 
-def dumping(socket_folder: Path, database: str, *options: str) -> Command:
-    """pg_dump of one database; it writes to its output, or where the options say."""
+def dumping(socket_folder: Path, database: str, *options: str, encoding: str = UTF8) -> Command:
+    """pg_dump of one database; it writes to its output, or where the options say.
+
+    `encoding` is the database's own; its clients may be set to another one.
+    """
     fixed = [f"--compress={COMPRESSION}", f"--lock-wait-timeout={_LOCK_WAIT}"]
+    fixed.append(f"--encoding={encoding}")
     return [*_client("pg_dump", socket_folder), "--dbname", _named(database), *fixed, *options]
 
 
@@ -46,7 +58,8 @@ def dumping_roles(socket_folder: Path) -> Command:
 
 def loading(socket_folder: Path, database: str, *options: str | Path) -> Command:
     """pg_restore into a database, from its input or from the archive that the options name."""
-    into = ["--dbname", _named(database), "--exit-on-error"]
+    # Here there may be no such tablespaces.
+    into = ["--dbname", _named(database), "--exit-on-error", "--no-tablespaces"]
     return [*_client("pg_restore", socket_folder), *into, *options]
 
 
@@ -72,14 +85,17 @@ def read_directory(archive: Path) -> Contents:
         return _read(reader)
 
 
-def read_database(socket_folder: Path, database: str, without: Sequence[str] = ()) -> Contents:
+def read_database(
+    socket_folder: Path, database: str, without: Sequence[str] = (), encoding: str = UTF8
+) -> Contents:
     """What a database holds now, in the same terms; without some tables, by their names in SQL.
 
     Their sequences are in it.
     """
     script = ("--data-only", "--format=plain", "--compress=none")
     left_out = [f"--exclude-table-data={name}" for name in without]
-    with Running(dumping(socket_folder, database, *script, *left_out), output=PIPE) as reader:
+    command = dumping(socket_folder, database, *script, *left_out, encoding=encoding)
+    with Running(command, output=PIPE) as reader:
         return _read(reader)
 
 

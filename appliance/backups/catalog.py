@@ -35,6 +35,11 @@ class Listed:
         """What time it holds the state of."""
         return self.manifest.created_at if self.manifest else None
 
+    @property
+    def system_identifier(self) -> str | None:
+        """Which cluster it was made of."""
+        return self.manifest.system_identifier if self.manifest else None
+
     def usable(self) -> Manifest:
         """Its manifest; raises its fault if it has none that can be used."""
         if self.manifest is None:

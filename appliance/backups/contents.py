@@ -15,7 +15,10 @@ from appliance.backups.manifest import Table
 
 _BUFFER_BYTES = 1 << 18
 _COPY, _FROM = b"COPY ", b" FROM stdin;\n"
+_QUOTE, _BRACKET = b'"('
 _END = b"\n\\.\n"
+# Before the data of a partition whose rows may come to lie in another one, by the hash of a value.
+_VIA_ROOT = b"-- load via partition root "
 # Sequences' values and large objects are statements.
 _STATEMENT = b"SELECT pg_catalog."
 # Which pg_dump writes at the head of each script.
@@ -33,18 +36,29 @@ class Contents:
     @property
     def others_hex(self) -> str:
         """The checksum of what is no table, as the manifest has it."""
-        return f"{self.others % (1 << 256):064x}"
+        return _hex(self.others)
 
 
 def read(script: IO[bytes]) -> Contents:
     """Read a data-only script to its end; uses less than a MB, whatever its size."""
     reader = _Reader(script)
     contents = Contents()
+    scattered: dict[str, Table] = {}
+    via_root = False
     while (line := reader.line()) is not None:
-        if line.startswith(_COPY):
-            contents.tables.append(_table(_name(reader.rest_of(line, b'"')), reader))
+        if line.startswith(_VIA_ROOT):
+            via_root = True
+        elif line.startswith(_COPY):
+            name, columns = _named(reader.rest_of(line, b'"'))
+            if via_root:
+                before = scattered.get(name, Table(name, 0, 0, "0", columns))
+                scattered[name] = _add_rows(before, columns, reader)
+            else:
+                contents.tables.append(_table(name, columns, reader))
+            via_root = False
         elif line.startswith(_STATEMENT) and not line.startswith(_PROLOGUE):
             contents.others += _other(line, reader)
+    contents.tables += scattered.values()
     contents.tables.sort(key=lambda table: table.name)
     return contents
 
@@ -56,26 +70,36 @@ def in_order(script: IO[bytes]) -> Iterator[bytes | memoryview]:
     A part is good until the next one is asked for.
     """
     reader = _Reader(script)
+    via_root = False
     while (line := reader.line()) is not None:
         if not line.startswith(_COPY):
+            via_root = via_root or line.startswith(_VIA_ROOT)
             yield line
             continue
         header = reader.rest_of(line, b'"')
-        yield b"BEGIN;\nTRUNCATE TABLE ONLY " + _name(header).encode() + b";\n" + header
+        empty = b"" if via_root else b"TRUNCATE TABLE ONLY " + _split(header)[0] + b";\n"
+        via_root = False
+        yield b"BEGIN;\n" + empty + header
         for begin, end in reader.blocks():
             yield reader.view[begin:end]
         yield _END[1:] + b"COMMIT;\n"
 
 
-def _name(header: bytes) -> str:
-    """The table's name as SQL has it; its columns follow in brackets, if it has any."""
-    text = header[len(_COPY) : -len(_FROM)].decode(errors="backslashreplace")
+def _named(header: bytes) -> tuple[str, str]:
+    """The table's name and the list of its columns; a name that is not UTF-8 is spelled out."""
+    name, columns = _split(header)
+    return name.decode(errors="backslashreplace"), columns.decode(errors="backslashreplace")
+
+
+def _split(header: bytes) -> tuple[bytes, bytes]:
+    """The table's name as SQL has it; its columns in brackets, or nothing if it has none."""
+    text = header[len(_COPY) : -len(_FROM)]
     quoted = False
     for position, letter in enumerate(text):
-        quoted ^= letter == '"'
-        if letter == "(" and not quoted:
-            return text[:position].rstrip()
-    return text.rstrip()
+        quoted ^= letter == _QUOTE
+        if letter == _BRACKET and not quoted:
+            return text[:position].rstrip(), text[position:]
+    return text.rstrip(), b""
 
 
 def _other(line: bytes, reader: "_Reader") -> int:
@@ -87,13 +111,28 @@ def _other(line: bytes, reader: "_Reader") -> int:
     return int.from_bytes(digest.digest())
 
 
-def _table(name: str, reader: "_Reader") -> Table:
+def _table(name: str, columns: str, reader: "_Reader") -> Table:
     digest, rows, size = hashlib.sha256(), 0, 0
     for begin, end in reader.blocks():
         digest.update(reader.view[begin:end])
         rows += reader.buffer.count(b"\n", begin, end)
         size += end - begin
-    return Table(name, rows, size, digest.hexdigest())
+    return Table(name, rows, size, digest.hexdigest(), columns)
+
+
+def _add_rows(table: Table, columns: str, reader: "_Reader") -> Table:
+    """A table with the rows that follow, and the sum of all their checksums, in any order."""
+    total, rows, size, rest = int(table.sha256, 16), table.rows, table.bytes, b""
+    for begin, end in reader.blocks():
+        size += end - begin
+        *lines, rest = (rest + reader.view[begin:end]).split(b"\n")
+        rows += len(lines)
+        total += sum(int.from_bytes(hashlib.sha256(line).digest()) for line in lines)
+    return Table(table.name, rows, size, _hex(total), columns)
+
+
+def _hex(total: int) -> str:
+    return f"{total % (1 << 256):064x}"
 
 
 class _Reader:

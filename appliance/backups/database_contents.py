@@ -9,7 +9,7 @@ import hashlib
 import os
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -29,10 +29,14 @@ _LARGE_BYTES = 4 << 20
 _BUFFER_BYTES = 1 << 18
 _PIPE = ".reading-"
 _LOOK_EVERY_S = 0.25
+# Data that is corrupted, and what the system says against reading it.
+_DAMAGE = frozenset({"XX", "58"})
 
 # As pg_dump sets them (setup_connection in its source); PGTZ is in the environment.
 _SESSION = """
     SET client_encoding = UTF8;
+    SET bytea_output = hex;
+    SET idle_session_timeout = 0;
     SET search_path = '';
     SET quote_all_identifiers = off;
     SET DateStyle = ISO;
@@ -45,18 +49,24 @@ _SESSION = """
     SET idle_in_transaction_session_timeout = 0;
 """
 # Of a table that an extension made, pg_dump may leave out rows. What is generated is in no dump.
-# In another encoding a name may be written in another way.
+# Rows of a hash partition may have come to lie in another one, which pg_dump knows. In another
+# encoding a name may be written in another way.
 _TABLES = """
-    SELECT c.oid::regclass::text, (
-        SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a
+    SELECT c.oid::regclass::text, coalesce((
+        SELECT '(' || string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) || ')'
+        FROM pg_attribute a
         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
-    )
+    ), '')
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
         AND pg_table_size(c.oid) >= %s
         AND NOT EXISTS (
             SELECT FROM pg_depend e
             WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e'
+        )
+        AND NOT EXISTS (
+            SELECT FROM pg_partition_ancestors(c.oid) a
+                JOIN pg_partitioned_table p ON p.partrelid = a.relid AND p.partstrat = 'h'
         )
         AND current_setting('server_encoding') = 'UTF8'
     ORDER BY pg_table_size(c.oid)
@@ -74,7 +84,8 @@ def read(
     with ExitStack() as stack:
         connections = [stack.enter_context(_session(server, database)) for _ in range(jobs)]
         large = _large(connections[0])
-        rest = archives.read_database(server, database, [table.name for table in large])
+        names = [table.name for table in large]
+        rest = archives.read_database(server, database, names, _encoding(connections[0]))
         for left in server.glob(f"{_PIPE}*"):
             left.unlink()
         found = _read_together(connections, server, large, look)
@@ -82,12 +93,21 @@ def read(
     return Contents(tables, rest.others)
 
 
+def read_in_order(server: Path, database: str, tables: Iterable[Table]) -> list[Table]:
+    """Read some tables with their columns in the given order, whatever it is in the database.
+
+    See `read`. Raises psycopg.errors.UndefinedColumn if there is no such one.
+    """
+    with _session(server, database) as connection:
+        return [_read(connection, server, _Large(one.name, one.columns)) for one in tables]
+
+
 @dataclass(frozen=True)
 class _Large:
-    """A table as SQL has its name, and the list of its columns."""
+    """A table as SQL has its name, and the list of its columns in brackets, if it has any."""
 
     name: str
-    columns: str | None
+    columns: str
 
 
 @contextmanager
@@ -143,7 +163,7 @@ def _read(connection: Connection, folder: Path, table: _Large) -> Table:
         while count := os.readv(reader, [buffer]):
             digest.update(view[:count])
             size += count
-        return Table(table.name, copied.result(), size, digest.hexdigest())
+        return Table(table.name, copied.result(), size, digest.hexdigest(), table.columns)
 
 
 @contextmanager
@@ -171,14 +191,20 @@ def _without_waiting(path: str, flags: int) -> int:
 
 def _copy(connection: Connection, table: _Large, path: Path, writer: int) -> int:
     """Have the server write a table into the pipe; returns how many rows it has."""
-    columns = f"({table.columns})" if table.columns else ""
-    target = sql.Literal(str(path)).as_string(connection)
     try:
-        return connection.execute(f"COPY {table.name} {columns} TO {target}".encode()).rowcount
+        target = sql.Literal(str(path)).as_string(connection)
+        options = f"TO {target} (ENCODING '{_encoding(connection)}')"
+        return connection.execute(f"COPY {table.name} {table.columns} {options}".encode()).rowcount
     except psycopg.Error as error:
+        if (error.sqlstate or "")[:2] not in _DAMAGE:
+            raise
         raise BackupError(
             f"The table {table.name} cannot be read: {reason(error)}.",
-            "Its files are damaged, or Postgres went away. Use an earlier backup.",
+            "Its files are damaged, or the disk is. Use an earlier backup.",
         ) from error
     finally:
         os.close(writer)
+
+
+def _encoding(connection: Connection) -> str:
+    return connection.info.parameter_status("server_encoding") or archives.UTF8

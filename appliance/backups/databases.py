@@ -24,11 +24,18 @@ PASSING = "appliance_restore_"
 # Connections that failed, and a server that stops or starts.
 _AWAY = frozenset({"08", "57"})
 
-_LIST = "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname"
+# A DROP DATABASE that was broken off leaves a limit of -2, and nothing that could be opened.
+_LIST = """
+    SELECT datname FROM pg_database
+    WHERE datname NOT IN ('template0', 'template1') AND datconnlimit <> -2 ORDER BY datname
+"""
+_CLOSED = "SELECT datname FROM pg_database WHERE NOT datallowconn"
+_IS_TEMPLATE = "SELECT datistemplate FROM pg_database WHERE datname = %s"
+_PASSING = "SELECT datname FROM pg_database WHERE starts_with(datname, %s)"
 _DESCRIBE = """
     SELECT pg_get_userbyid(datdba), pg_encoding_to_char(encoding), datlocprovider::text,
         datcollate, datctype, daticulocale, datconnlimit, datacl IS NULL,
-        shobj_description(oid, 'pg_database')
+        shobj_description(oid, 'pg_database'), datistemplate
     FROM pg_database WHERE datname = %s
 """
 _GRANTS = """
@@ -44,8 +51,13 @@ _SETTINGS = """
 
 
 def connect_to(socket_folder: Path, database: str) -> Connection:
-    """A superuser's connection for the work on backups."""
-    return connect_in(socket_folder, config.SUPERUSER, database, PROGRAM)
+    """A superuser's connection for the work on backups.
+
+    Keep none to MAINTENANCE for long: nobody could make a database meanwhile.
+    """
+    connection = connect_in(socket_folder, config.SUPERUSER, database, PROGRAM)
+    connection.execute("SET idle_session_timeout = 0")
+    return connection
 
 
 @contextmanager
@@ -65,23 +77,34 @@ def reached() -> Iterator[None]:
 
 
 def names(connection: Connection) -> list[str]:
-    """Every database that holds something of somebody."""
+    """Every database that holds something of somebody, those that are closed too."""
     found = [row[0] for row in connection.execute(_LIST)]
     return [name for name in found if not name.startswith(PASSING)]
 
 
+def closed(connection: Connection) -> set[str]:
+    """Those that nobody may connect to."""
+    return {row[0] for row in connection.execute(_CLOSED)}
+
+
+def system_identifier(connection: Connection) -> str:
+    """The number that initdb gave to the cluster."""
+    row = connection.execute("SELECT system_identifier::text FROM pg_control_system()").fetchone()
+    return row[0] if row else ""
+
+
 def drop_passing(connection: Connection) -> None:
     """Remove what a restore that died has left. Call it while holding the lock on backups."""
-    for (name,) in connection.execute(_LIST).fetchall():
-        if name.startswith(PASSING):
-            drop(connection, name)
+    for (name,) in connection.execute(_PASSING, (PASSING,)).fetchall():
+        drop(connection, name)
 
 
 def drop(connection: Connection, name: str) -> None:
     """Remove a database, whoever is connected to it."""
-    connection.execute(
-        sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-    )
+    database = sql.Identifier(name)
+    if connection.execute(_IS_TEMPLATE, (name,)).fetchone() == (True,):
+        connection.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(database))
+    connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(database))
 
 
 def log(connection: Connection, text: str) -> None:
@@ -101,6 +124,7 @@ def describe(connection: Connection, name: str) -> dict[str, Any]:
         **dict(zip(keys, row[:7], strict=True)),
         "default_grants": row[7],
         "comment": row[8],
+        "template": row[9],
         "grants": [list(entry) for entry in connection.execute(_GRANTS, (name,))],
         "settings": [list(entry) for entry in connection.execute(_SETTINGS, (name,))],
     }
@@ -136,6 +160,10 @@ def create(connection: Connection, name: str, properties: dict[str, Any]) -> Non
     if properties.get("comment") is not None:
         about, comment = sql.Identifier(name), sql.Literal(properties["comment"])
         connection.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(about, comment))
+    if properties.get("template"):
+        connection.execute(
+            sql.SQL("ALTER DATABASE {} IS_TEMPLATE true").format(sql.Identifier(name))
+        )
     _grant(connection, name, properties)
     _configure(connection, name, properties["settings"])
 

@@ -5,7 +5,7 @@ is one stream that passes from pg_dump to the disk, in the clear nowhere.
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -15,10 +15,10 @@ from typing import IO, Any, BinaryIO, cast
 from appliance.backups import archives, contents, databases
 from appliance.backups.contents import Contents
 from appliance.backups.encryption import Sealer
+from appliance.backups.errors import BackupError
 from appliance.backups.manifest import DatabaseDump
 from appliance.backups.progress import CopyWatch, Progress
 from appliance.backups.room import Room
-from appliance.postgres.connect import Connection
 from appliance.process import PIPE, Running, run
 
 ROLES = "roles.sql"
@@ -61,37 +61,41 @@ class Dumper:
         (self._folder / FOLDER).mkdir()
         with closing(databases.connect_to(self._server, databases.MAINTENANCE)) as connection:
             found = databases.names(connection)
+            _refuse_closed(databases.closed(connection).intersection(found))
             sizes = {name: databases.size_bytes(connection, name) for name in found}
-            self._progress.begin("dumping", sum(sizes.values()))
-            return tuple(self._database(connection, name, sizes[name]) for name in found)
+        self._progress.begin("dumping", sum(sizes.values()))
+        return tuple(self._database(name, sizes[name]) for name in found)
 
-    def _database(self, connection: Connection, name: str, size_bytes: int) -> DatabaseDump:
-        properties = databases.describe(connection, name)
-        watch = CopyWatch(connection, name, self._progress)
+    def _database(self, name: str, size_bytes: int) -> DatabaseDump:
         path = f"{FOLDER}/{archives.file_name(name)}"
-        if self._sealer is None:
-            found = self._directory(name, path, watch)
-        else:
-            path += SEALED
-            found = self._stream(name, path, watch)
+        with closing(databases.connect_to(self._server, name)) as connection:
+            properties = databases.describe(connection, name)
+            watch = CopyWatch(connection, name, self._progress)
+            if self._sealer is None:
+                found = self._directory(name, path, properties["encoding"], watch)
+            else:
+                path += SEALED
+                found = self._stream(name, path, properties["encoding"], watch)
         self._progress.part_ends(size_bytes)
         tables = tuple(found.tables)
         return DatabaseDump(name, path, size_bytes, properties, tables, found.others_hex)
 
-    def _directory(self, name: str, path: str, watch: CopyWatch) -> Contents:
+    def _directory(self, name: str, path: str, encoding: str, watch: CopyWatch) -> Contents:
         target = self._folder / path
         options = ("--format=directory", f"--jobs={self._jobs}", f"--file={target}")
-        with Running(archives.dumping(self._server, name, *options)) as dump:
+        command = archives.dumping(self._server, name, *options, encoding=encoding)
+        with Running(command) as dump:
             while not dump.ended_within(_LOOK_EVERY_S):
                 self._look(watch)
             dump.finish()
         return archives.read_directory(target)
 
-    def _stream(self, name: str, path: str, watch: CopyWatch) -> Contents:
+    def _stream(self, name: str, path: str, encoding: str, watch: CopyWatch) -> Contents:
+        command = archives.dumping(self._server, name, "--format=custom", encoding=encoding)
         with (
             ThreadPoolExecutor(2) as threads,
             (self._folder / path).open("xb") as file,
-            Running(archives.dumping(self._server, name, "--format=custom"), output=PIPE) as dump,
+            Running(command, output=PIPE) as dump,
             Running(archives.reading(), input=PIPE, output=PIPE) as reader,
         ):
             found = threads.submit(contents.read, reader.output)
@@ -130,6 +134,14 @@ class Dumper:
     def _look(self, watch: CopyWatch) -> None:
         self._room.check()
         watch.look()
+
+
+def _refuse_closed(names: Iterable[str]) -> None:
+    if closed := sorted(names):
+        raise BackupError(
+            f"Nobody may connect to {', '.join(closed)}, so it cannot be backed up.",
+            f"Allow it: ALTER DATABASE {closed[0]} ALLOW_CONNECTIONS true; or drop it.",
+        )
 
 
 class _Tee:

@@ -13,6 +13,10 @@ class BadRequestError(BackupError):
     exit_code = ExitCode.USAGE
 
 
+class RoomError(BackupError):
+    """A disk has too little room for it."""
+
+
 class NotFoundError(BackupError):
     """There is no such backup."""
 

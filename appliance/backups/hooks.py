@@ -241,4 +241,5 @@ def _from_cluster(builder: Builder, descriptor: int, only: str | None, say: Say)
 
 def _databases(server: Path) -> list[str]:
     with databases.connect_to(server, databases.MAINTENANCE) as connection:
-        return databases.names(connection)
+        closed = databases.closed(connection)
+        return [name for name in databases.names(connection) if name not in closed]

@@ -7,8 +7,9 @@ connects meanwhile waits, and then finds the other one; requests are held as in 
 import secrets
 import signal
 import threading
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,10 @@ from appliance.settings import Settings
 from appliance.storage import Storage
 
 _END_EVERY_S = 0.01
+# After a crash in the middle of the swap.
+_BACK_LIMIT_S = 20.0
+_LOOK_EVERY_S = 0.1
+_ALL = "SELECT datname FROM pg_database"
 # What people made: of our own tables that is the keys only; a catalog has the large objects.
 _TABLES = """
     SELECT format('%I.%I', n.nspname, c.relname)
@@ -84,18 +89,25 @@ class LiveRestore:
         is not what the manifest says; nothing was changed then. Roles that are missing are made.
         From the swap on nothing interrupts it, nor what this process does after it.
         """
-        with closing(databases.connect_to(self._storage.run, databases.MAINTENANCE)) as connection:
+        pairs = self._pairs()
+        with self._connection() as connection:
             databases.drop_passing(connection)
-            pairs = self._pairs()
             if not force:
                 self._refuse_data(connection, pairs)
-            needed = sum(pair.dump.size_bytes for pair in pairs)
-            Room(self._storage.root).check(needed)
-            try:
-                self._load(pairs)
+        needed = sum(pair.dump.size_bytes for pair in pairs)
+        Room(self._storage.root).check(needed)
+        try:
+            self._load(pairs)
+            with self._connection() as connection:
                 self._swap(connection, pairs)
-            finally:
+        finally:
+            # If it cannot be done now, the next backup or restore does it. What came of this one
+            # does not hang on it.
+            with suppress(psycopg.Error), self._connection() as connection:
                 databases.drop_passing(connection)
+
+    def _connection(self) -> AbstractContextManager[Connection]:
+        return closing(databases.connect_to(self._storage.run, databases.MAINTENANCE))
 
     def _pairs(self) -> list[_Pair]:
         mark = f"{databases.PASSING}{secrets.token_hex(4)}"
@@ -164,9 +176,28 @@ class LiveRestore:
                         _rename(connection, pair.beside, pair.dump.name)
                     databases.log(connection, self._words())
             except psycopg.Error as error:
-                raise BackupError(
-                    f"The databases could not be swapped: {error}".strip(), "Nothing was changed."
-                ) from error
+                if not self._is_swapped(pairs):
+                    raise BackupError(
+                        f"The databases could not be swapped: {error}".strip(),
+                        "Nothing was changed.",
+                    ) from error
+
+    def _is_swapped(self, pairs: list[_Pair]) -> bool:
+        """Whether the swap was committed, though the answer was lost."""
+        deadline = time.monotonic() + _BACK_LIMIT_S
+        while True:
+            try:
+                with self._connection() as connection:
+                    found = connection.execute(_ALL)
+                    return not {pair.beside for pair in pairs} & {row[0] for row in found}
+            except psycopg.OperationalError as error:
+                if time.monotonic() > deadline:
+                    raise BackupError(
+                        "The connection was lost in the swap, and Postgres is not back: nobody "
+                        "can say yet whether the data was replaced.",
+                        "Look at the data, or at what the log says, before you try again.",
+                    ) from error
+                time.sleep(_LOOK_EVERY_S)
 
 
 @contextmanager

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
+import psycopg
+
 from appliance.backups import archives, contents, database_contents, databases
 from appliance.backups.encryption import Opener
 from appliance.backups.errors import BackupError, DamagedError
-from appliance.backups.manifest import DatabaseDump, Manifest
+from appliance.backups.manifest import DatabaseDump, Manifest, Table
 from appliance.backups.progress import CopyWatch, Progress
 from appliance.errors import ApplianceError
 from appliance.process import PIPE, Running
@@ -56,6 +58,7 @@ class Loader:
         """Make a database called `name` out of a dump; raises BackupError if it cannot."""
         with closing(databases.connect_to(self._server, databases.MAINTENANCE)) as connection:
             databases.create(connection, name, dump.properties)
+        with closing(databases.connect_to(self._server, name)) as connection:
             watch = CopyWatch(connection, name, self._progress)
             try:
                 self._restore(dump, name, watch)
@@ -68,11 +71,12 @@ class Loader:
 
     def compare(self, dump: DatabaseDump, name: str) -> None:
         """Compare every table's rows and checksum with the manifest; raises DamagedError."""
-        with closing(databases.connect_to(self._server, databases.MAINTENANCE)) as connection:
+        with closing(databases.connect_to(self._server, name)) as connection:
             watch = CopyWatch(connection, name, self._progress)
             found = database_contents.read(self._server, name, self._jobs, watch.look)
         expected = {table.name: table for table in dump.tables}
         loaded = {table.name: table for table in found.tables}
+        loaded |= self._in_order(name, expected, loaded)
         different = sorted(
             table
             for table in expected.keys() | loaded.keys()
@@ -87,6 +91,23 @@ class Loader:
                 "The backup was damaged or altered. Use another one.",
             )
         self._progress.part_ends(sum(table.bytes for table in dump.tables))
+
+    def _in_order(
+        self, name: str, expected: dict[str, Table], loaded: dict[str, Table]
+    ) -> dict[str, Table]:
+        """Tables that were dumped with their columns in another order: a child's, for example."""
+        others = [
+            table
+            for table in expected.values()
+            if table.columns
+            and table.name in loaded
+            and loaded[table.name].columns != table.columns
+        ]
+        with suppress(psycopg.errors.UndefinedColumn):
+            return {
+                one.name: one for one in database_contents.read_in_order(self._server, name, others)
+            }
+        return {}
 
     def _restore(self, dump: DatabaseDump, name: str, watch: CopyWatch) -> None:
         archive = self._source.folder / dump.dump

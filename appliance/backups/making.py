@@ -80,10 +80,8 @@ def _write_identity(folder: Path, sealer: Sealer | None) -> str | None:
 
 
 def _origin(connection: Connection) -> tuple[str, str, dict[str, int]]:
-    row = connection.execute(
-        "SELECT current_setting('server_version'), system_identifier::text FROM pg_control_system()"
-    ).fetchone()
-    server, system = row or ("", "")
+    row = connection.execute("SELECT current_setting('server_version')").fetchone()
+    server, system = row[0] if row else "", databases.system_identifier(connection)
     applied = {
         name: max((entry.number for entry in ledger.read(connection, Track(name, ()))), default=0)
         for name in _TRACKS

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -37,13 +37,15 @@ class File:
 class Table:
     """What a table held: rows, bytes and SHA-256 of its data as COPY writes it.
 
-    `name` is as SQL has it, with its schema: `public.accounts`.
+    `name` is as SQL has it, with its schema: `public.accounts`; `columns` is the list of them in
+    that order, in brackets, and empty if it has none. Loaded, they may have another one.
     """
 
     name: str
     rows: int
     bytes: int
     sha256: str
+    columns: str = field(compare=False)
 
 
 @with_config(_CONFIG)
@@ -157,8 +159,19 @@ def check_files(manifest: Manifest, folder: Path) -> None:
     """Compare every file with the manifest; raises DamagedError that names the first difference."""
     check_sizes(manifest, lambda path: size_in(folder, path))
     for file in manifest.files:
-        if describe(folder / file.path, folder).sha256 != file.sha256:
-            raise damaged(manifest.name, f"{file.path} was altered")
+        check_file(manifest, folder, file)
+
+
+def check_file(manifest: Manifest, folder: Path, file: File) -> None:
+    """Compare one file with the manifest; raises DamagedError."""
+    try:
+        found = describe(folder / file.path, folder)
+    except FileNotFoundError as error:
+        raise damaged(manifest.name, f"{file.path} is missing") from error
+    except OSError as error:
+        raise damaged(manifest.name, f"{file.path} cannot be read: {error.strerror}") from error
+    if found.sha256 != file.sha256:
+        raise damaged(manifest.name, f"{file.path} was altered")
 
 
 def check_sizes(manifest: Manifest, size_of: Callable[[str], int | None]) -> None:

@@ -81,11 +81,12 @@ class Opening:
     def _opener(self, manifest: Manifest, folder: Path | None) -> Opener | None:
         if not manifest.encrypted:
             return None
-        file = manifest.identity_file
-        try:
-            sealed = (folder / file).read_bytes() if folder and file else None
-        except FileNotFoundError as error:
-            raise manifests.damaged(manifest.name, f"{file} is missing") from error
+        sealed = None
+        for file in manifest.files:
+            if folder is not None and file.path == manifest.identity_file:
+                # Altered, it would look as if the passphrase were wrong.
+                manifests.check_file(manifest, folder, file)
+                sealed = (folder / file.path).read_bytes()
         return self._keyring.open_for(manifest.recipients, sealed, f"the backup {manifest.name}")
 
 

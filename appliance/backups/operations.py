@@ -3,12 +3,12 @@
 import shutil
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from appliance.backups import encryption, live, making, names, notes, retention
+from appliance.backups import databases, encryption, live, making, names, notes, retention
 from appliance.backups import manifest as manifests
 from appliance.backups.acting import acting
 from appliance.backups.catalog import Catalog, Listed
@@ -19,13 +19,16 @@ from appliance.backups.errors import (
     BackupError,
     DestinationError,
     KeyRefusedError,
+    RoomError,
 )
+from appliance.backups.keeping import Keeping
 from appliance.backups.live import LiveRestore
 from appliance.backups.manifest import Manifest
 from appliance.backups.notes import Proof
 from appliance.backups.opening import Opening
 from appliance.backups.rebuild import Builder
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, DatabaseError
+from appliance.postgres import config
 from appliance.settings import Settings
 
 
@@ -55,6 +58,7 @@ class Backups:
         self._storage = builder.storage
         self._progress = builder.progress
         self._opening = Opening(self.catalog, keyring, self._storage.backups, self._progress)
+        self._keeping = Keeping(destinations, self._storage, self._progress)
         self._actor = actor
 
     def create(self, name: str | None = None) -> Listed:
@@ -66,10 +70,10 @@ class Backups:
         with self._act("create", name):
             self.catalog.refuse_taken(name)
             self._clean()
-            staged, home = self._stage(name)
+            staged, home = self._keeping.stage(name)
             try:
                 made = self._make(name, staged)
-                self._keep(made, staged, home)
+                self._keeping.keep(made, staged, home)
             finally:
                 shutil.rmtree(staged, ignore_errors=True)
             notes.record_backup(self._storage, _noted(made, self._everywhere()))
@@ -84,7 +88,7 @@ class Backups:
             listed = self.catalog.find(name)
             made = listed.usable()
             with self._opening.files(listed) as folder:
-                self._store(made, folder, listed.destinations)
+                self._keeping.store(made, folder, listed.destinations)
             notes.record_backup(self._storage, _noted(made, self._everywhere()))
         return self.catalog.find(name)
 
@@ -99,8 +103,7 @@ class Backups:
             try:
                 tables = self._prove(listed)
             except ApplianceError as error:
-                # A wrong key by hand says nothing of the backup.
-                if action != "verify" or not isinstance(error, KeyRefusedError):
+                if _says_something_of_the_backup(error, by_hand=action == "verify"):
                     proof = Proof.bad(name, str(error), time.monotonic() - started)
                     notes.record_proof(self._storage, proof)
                 raise
@@ -133,11 +136,15 @@ class Backups:
         with self._act("delete", name):
             return self._remove([listed], self.catalog.all(whole=True))
 
-    def prune(self, keep: int, *, generated_only: bool = False, spare: str = "") -> Pruned:
-        """Remove all but the newest `keep` and `spare`, everywhere; see `retention.to_prune`."""
+    def prune(self, keep: int, made: Listed | None = None) -> Pruned:
+        """Remove all but the newest `keep`, everywhere; see `retention.to_prune`.
+
+        With `made`, a backup of the schedule: only what the same cluster's schedule made, and not
+        that one. Whoever else keeps backups there has a schedule of his own.
+        """
         with self._act("prune", None, keep=keep):
             listed = self.catalog.all(whole=True)
-            doomed = self._doomed(listed, keep, generated_only=generated_only, spare=spare)
+            doomed = self._doomed(listed, keep, made)
             freed = self._remove(doomed, listed)
         gone = tuple(one.name for one in doomed)
         return Pruned(gone, len(listed) - len(gone), freed)
@@ -145,15 +152,25 @@ class Backups:
     def to_prune(self, keep: int) -> list[str]:
         """What `prune` would remove."""
         listed = self.catalog.all(whole=True)
-        return [one.name for one in self._doomed(listed, keep, generated_only=False)]
+        return [one.name for one in self._doomed(listed, keep)]
 
     def _doomed(
-        self, listed: Sequence[Listed], keep: int, *, generated_only: bool, spare: str = ""
+        self, listed: Sequence[Listed], keep: int, made: Listed | None = None
     ) -> list[Listed]:
         # What the last trial restore has refused counts as damaged.
         bad = notes.read(self._storage).disproven
         good = [one for one in listed if one.name != bad]
-        return retention.to_prune(good, keep, generated_only=generated_only, spare=[spare])
+        if made is None:
+            return retention.to_prune(good, keep, generated_only=False)
+        ours = [one for one in good if one.system_identifier == made.system_identifier]
+        return retention.to_prune(ours, keep, generated_only=True, spare=[made.name])
+
+    def own(self) -> list[Listed]:
+        """The backups of this cluster, the newest first; others may keep theirs there too."""
+        run = self._storage.run
+        with databases.reached(), closing(databases.connect_to(run, config.DATABASE)) as connection:
+            own = databases.system_identifier(connection)
+        return [one for one in self.catalog.all() if one.system_identifier == own]
 
     def _clean(self) -> None:
         """Remove what those who died have left; with the lock nobody else writes in the storage."""
@@ -163,53 +180,12 @@ class Backups:
             with suppress(BackupError):
                 destination.clean()
 
-    def _stage(self, name: str) -> tuple[Path, FolderDestination | None]:
-        faults = []
-        for destination in self.catalog.destinations:
-            if isinstance(destination, FolderDestination):
-                try:
-                    return destination.stage(name), destination
-                except DestinationError as error:
-                    faults.append(error)
-        if len(faults) == len(self.catalog.destinations):
-            raise faults[0]
-        staged = self._storage.backups / f".staging-{name}"
-        shutil.rmtree(staged, ignore_errors=True)
-        staged.mkdir(mode=0o750)
-        return staged, None
-
     def _make(self, name: str, staged: Path) -> Manifest:
         asked = self._settings.backup_recipients
         recipients = encryption.check_recipients(asked) if asked else ()
         sealer = encryption.sealer(recipients, self._settings.backup_passphrase)
         jobs, progress = self._builder.jobs, self._progress
         return making.make(self._storage, staged, name, sealer, jobs=jobs, progress=progress)
-
-    def _keep(self, made: Manifest, staged: Path, home: FolderDestination | None) -> None:
-        if home is None:
-            self._store(made, staged, [])
-        else:
-            home.adopt(made, staged)
-            self._store(made, home.folder_of(made.name), [home.name])
-
-    def _store(self, made: Manifest, folder: Path, keepers: Iterable[str]) -> None:
-        """Store it wherever it is not yet; DestinationError says where it still is not."""
-        kept, faults = list(keepers), []
-        for destination in self.catalog.destinations:
-            if destination.name in kept:
-                continue
-            self._progress.begin(f"storing in {destination.name}", made.size)
-            try:
-                destination.store(made, folder, self._progress.add)
-                kept.append(destination.name)
-            except BackupError as error:
-                faults.append(f"not in {destination.name}: {error}")
-        if faults:
-            where = f"kept in {', '.join(kept)}, but " if kept else ""
-            raise DestinationError(
-                f"The backup {made.name} was made and {where}{'; '.join(faults)}",
-                "Mend that, then make another backup.",
-            )
 
     def _everywhere(self) -> tuple[str, ...]:
         return tuple(destination.name for destination in self.catalog.destinations)
@@ -236,6 +212,12 @@ class Backups:
 
     def _act(self, action: str, name: str | None, **facts: int) -> AbstractContextManager[None]:
         return acting(self._storage, self._actor, action, name, **facts)
+
+
+def _says_something_of_the_backup(error: ApplianceError, *, by_hand: bool) -> bool:
+    """Not what could not be tried: for want of room, a destination, a server; a key, by hand."""
+    untried = (RoomError, DestinationError, DatabaseError)
+    return not isinstance(error, (*untried, KeyRefusedError) if by_hand else untried)
 
 
 def _noted(made: Manifest, destinations: tuple[str, ...]) -> notes.Backup:

@@ -6,8 +6,6 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from psycopg import sql
-
 from appliance.backups import databases, load, private_server
 from appliance.backups.errors import NotFoundError
 from appliance.backups.load import Loader, Source
@@ -130,5 +128,5 @@ def keep_only(server: Path, name: str) -> list[str]:
             )
         others = [other for other in there if other not in (name, "postgres")]
         for other in others:
-            connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(other)))
+            databases.drop(connection, other)
     return others

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from appliance.backups.errors import BackupError
+from appliance.backups.errors import RoomError
 from appliance.resources import MEBIBYTE
 from appliance.storage import mebibytes
 
@@ -19,11 +19,11 @@ class Room:
         self._reserve = reserve_bytes
 
     def check(self, needed: int = 0) -> None:
-        """Raise BackupError unless so many bytes, and the reserve, are free."""
+        """Raise RoomError unless so many bytes, and the reserve, are free."""
         status = os.statvfs(self._folder)
         free = status.f_bavail * status.f_frsize
         if free < needed + self._reserve:
-            raise BackupError(
+            raise RoomError(
                 f"The disk of {self._folder} has too little room: {mebibytes(free)} are free, and "
                 f"{mebibytes(needed + self._reserve)} are needed, so that the database can go on.",
                 "Make room: `appliance backup prune --keep 1` removes old backups.",

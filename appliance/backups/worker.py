@@ -146,7 +146,7 @@ def _back_up(backups: Backups, settings: Settings, job: Job | None) -> str:
     verb = "completed" if begun else "made"
     said = f"{verb} the scheduled backup {made.name}, kept in {', '.join(made.destinations)}"
     try:
-        pruned = backups.prune(settings.backup_retention, generated_only=True, spare=made.name)
+        pruned = backups.prune(settings.backup_retention, made)
     except ApplianceError as error:
         # The backup is made, and the next run removes what is too much.
         return f"{said}; older ones could not be removed: {error}"
@@ -155,7 +155,7 @@ def _back_up(backups: Backups, settings: Settings, job: Job | None) -> str:
 
 def _begun(backups: Backups, job: Job) -> Listed | None:
     """The backup that an earlier try has made, if it only has to get to where it could not."""
-    for one in backups.catalog.all():
+    for one in backups.own():
         if one.created_at and is_generated(one.name):
             made_at = datetime.fromisoformat(one.created_at).timestamp()
             return one if covers(job, made_at, time.time()) else None
@@ -163,7 +163,8 @@ def _begun(backups: Backups, job: Job) -> Listed | None:
 
 
 def _drill(backups: Backups) -> str:
-    newest = next(iter(backups.catalog.all()), None)
+    # After a restore by the hook there is none of this cluster yet.
+    newest = next(iter(backups.own() or backups.catalog.all()), None)
     if newest is None:
         return "there is no backup yet to prove"
     proof = backups.verify(newest.name, DRILL)

@@ -34,8 +34,11 @@ _FORMAT = 1
 
 def begin(storage: Storage) -> None:
     """A hook begins: take the old claim away, and let a copy that is under way show that."""
-    renew_generation(storage)
-    close(storage)
+    try:
+        renew_generation(storage)
+    finally:
+        # On a full disk too: that needs no room.
+        close(storage)
 
 
 def end_of_restore(storage: Storage) -> None:

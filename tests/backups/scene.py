@@ -133,12 +133,16 @@ def copy(backup: Path, target: Path, name: str | None = None) -> None:
         os.chown(path, status.st_uid, status.st_gid)
 
 
+def manifest(backup: Path) -> Any:
+    """A backup's manifest, as it is on the disk."""
+    return json.loads((backup / "manifest.json").read_text())
+
+
 def edit(backup: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     """Change a backup's manifest."""
-    path = backup / "manifest.json"
-    manifest = json.loads(path.read_text())
-    change(manifest)
-    path.write_text(json.dumps(manifest))
+    document = manifest(backup)
+    change(document)
+    (backup / "manifest.json").write_text(json.dumps(document))
 
 
 def in_bucket(server: Server, prefix: str, **changed: str) -> dict[str, str]:

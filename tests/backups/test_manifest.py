@@ -38,9 +38,11 @@ def made(folder: Path) -> Manifest:
 
 
 def sample(files: tuple[File, ...]) -> Manifest:
-    tables = (Table("public.accounts", 3, 120, "ab"), Table('public."B"', 0, 0, "cd"))
+    tables = (Table("public.accounts", 3, 120, "ab", "(id)"), Table('public."B"', 0, 0, "cd", ""))
     app = DatabaseDump("app", "app", 9_000_000, {"locale": "C"}, tables, "ef")
-    other = DatabaseDump("other", "app", 1, {}, (Table("public.accounts", 5, 80, "ab"),), "ef")
+    other = DatabaseDump(
+        "other", "app", 1, {}, (Table("public.accounts", 5, 80, "ab", "(id)"),), "ef"
+    )
     return Manifest(
         name="nightly",
         created_at="2026-11-20T13:00:00Z",

@@ -56,7 +56,9 @@ def manifest_of(folder: Path, name: str) -> Manifest:
         roles="roles.sql",
         files=tuple(describe(path, folder) for path in paths),
         databases=(
-            DatabaseDump("app", dump, 4096, {}, (Table("public.a", 2, 9, "0" * 64),), "0" * 64),
+            DatabaseDump(
+                "app", dump, 4096, {}, (Table("public.a", 2, 9, "0" * 64, "(a)"),), "0" * 64
+            ),
         ),
     )
 
