@@ -142,9 +142,12 @@ def _read_together(
                 look()
         except BaseException:
             waiting.clear()
-            for connection in connections:
-                with suppress(psycopg.Error):
-                    connection.cancel_safe()
+            # One that is just about to begin hears of the next one only.
+            while pending:
+                for connection in connections:
+                    with suppress(psycopg.Error):
+                        connection.cancel_safe()
+                pending = wait(pending, _LOOK_EVERY_S).not_done
             raise
     return found
 

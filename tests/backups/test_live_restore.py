@@ -1,6 +1,7 @@
 """Into a running appliance: beside it, compared, then swapped while requests wait."""
 
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -92,6 +93,43 @@ def test_a_connection_that_is_cut_while_it_compares_is_told_in_words(desk: Desk)
         wait_until(lambda: _cut_comparison(desk.appliance, process), "the reading is cut", 60)
         said = scene.ended(process, code=6)
     assert "could not be reached, or went away: terminating connection" in said
+    assert _passing(desk.appliance) == []
+
+
+_DYING_AT_THE_END = """
+import sys, psycopg
+from appliance.backups import databases
+from appliance.entry import main
+
+calls, drop = [], databases.drop_passing
+
+def fail(connection):
+    calls.append(connection)
+    if len(calls) > 1:
+        raise psycopg.OperationalError("the connection is lost")
+    drop(connection)
+
+databases.drop_passing = fail
+sys.exit(main())
+"""
+
+
+def test_what_was_restored_is_told_though_the_old_data_could_not_be_removed(
+    desk: Desk, copied: Path
+) -> None:
+    restore = subprocess.run(
+        [sys.executable, "-c", _DYING_AT_THE_END, "backup", "restore", "made", "--force"],
+        env={**desk.appliance.environment, **desk.variables},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert (restore.returncode, restore.stderr) == (0, "")
+    assert restore.stdout.startswith("Restored made:")
+    assert desk.audited()[-1] == ("restore", "made", True)
+    assert _passing(desk.appliance)
+    desk.run("restore", "made", "--force")
     assert _passing(desk.appliance) == []
 
 

@@ -1,5 +1,6 @@
 """The manifest: read as it was written, refused if it is not ours, and every file is compared."""
 
+import errno
 import json
 import stat
 from collections.abc import Callable
@@ -194,6 +195,17 @@ def test_a_file_that_is_missing_is_named(
     with pytest.raises(DamagedError, match=f"{path} is missing") as caught:
         manifest.check_files(made, folder)
     assert "another" in caught.value.hint
+
+
+def test_a_file_that_the_disk_does_not_give_back_is_damage(
+    made: Manifest, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(manifest, "describe", broken)
+    with pytest.raises(DamagedError, match=r"roles\.sql cannot be read: Input/output error"):
+        manifest.check_files(made, folder)
 
 
 def test_what_lies_beside_them_is_no_damage(made: Manifest, folder: Path) -> None:

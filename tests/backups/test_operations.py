@@ -147,7 +147,12 @@ def test_a_backup_that_a_passphrase_opens_needs_that_one(desk: Desk, place: Path
     file.chmod(0o600)
     for words in (("verify", "made"), ("restore", "made", "--force")):
         desk.run(*words, "--passphrase-file", str(file), **wrong)
-    (desk.folder / "made" / "identity.age").unlink()
+    identity = desk.folder / "made" / "identity.age"
+    sealed = identity.read_bytes()
+    identity.write_bytes(sealed[:-1] + bytes([sealed[-1] ^ 1]))
+    said = desk.refused("verify", "made", **right)
+    assert "In local: The backup made is damaged: identity.age was altered." in said
+    identity.unlink()
     with scene.unchanged(desk.appliance):
         said = desk.refused("restore", "made", "--force", **right)
         assert "The backup made is damaged: identity.age is missing." in said

@@ -144,17 +144,25 @@ def test_only_backups_of_the_schedule_are_pruned_and_a_failed_one_prunes_nothing
     failure = notes.read(owner.storage).failure
     assert failure is not None
     assert "not in nas" in failure.message
+    # Another appliance may keep its backups there, too; this one looks newer than all.
+    others = older.replace(older[10:14], "2099")
+    scene.copy(desk.folder / older, desk.folder / others, others)
+    created_at = "2099-01-01T00:00:00.000Z"
+    scene.edit(
+        desk.folder / others,
+        lambda manifest: manifest.update(system_identifier="1", created_at=created_at),
+    )
     names = desk.names(**alone)
-    assert len(names) == 3
-    assert {"by-hand", older} < set(names)
+    assert len(names) == 4
+    assert {"by-hand", others, older} < set(names)
     scene.own_folder(place, "nas")
     _due(owner.storage, BACKUP)
     _knock(owner)
     _wait_for(owner.storage, ("create", False), ("create", True), ("prune", True))
     _settled(owner.storage, BACKUP)
-    newest = desk.names()[0]
+    newest = desk.names()[1]
     assert newest not in names
-    assert sorted(desk.names()) == sorted([newest, "by-hand"])
+    assert desk.names() == [others, newest, "by-hand"]
 
 
 def test_a_backup_that_a_handoff_breaks_off_is_due_again_for_the_new_owner(

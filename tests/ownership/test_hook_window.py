@@ -1,5 +1,6 @@
 """Between a hook and the platform's copy: what opens the window, what closes it, what does not."""
 
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -23,6 +24,19 @@ def manifest(storage: Storage) -> None:
 
 def last_mark(storage: Storage) -> None:
     storage.hook_window.read_bytes()
+
+
+def test_a_disk_without_room_does_not_keep_an_old_claim_alive(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    open_window(storage)
+    monkeypatch.setattr(hook_window, "write_together", full)
+    with pytest.raises(OSError, match="No space left"):
+        hook_window.begin(storage)
+    assert not hook_window.is_open(storage)
 
 
 @pytest.mark.parametrize("early", [True, False], ids=["watched before", "watched from then on"])

@@ -1,5 +1,6 @@
 """The destinations that the settings name."""
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -48,7 +49,7 @@ def folder(name: str, path: Path, storage: Storage) -> FolderDestination:
 
     It may be a mount. One that is missing is not made: this disk would be filled.
     """
-    real = path.resolve()
+    real = Path(os.path.realpath(path))
     if any(real.is_relative_to(own.resolve()) for own in (storage.pgdata, storage.run)):
         raise BadRequestError(
             f"The folder {path} cannot keep backups: the database has its own files there.",
