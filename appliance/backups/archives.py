@@ -18,11 +18,6 @@ COMPRESSION = "zstd:1"
 # A migration that holds a table may end first; after that the backup fails and says so.
 _LOCK_WAIT = "60s"
 _MOST_JOBS = 4
-# Whatever a database, a role or the server has been set to.
-_SESSION = (
-    "-c default_transaction_read_only=off -c bytea_output=hex -c idle_session_timeout=0 "
-    "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0"
-)
 
 UTF8 = "UTF8"
 
@@ -32,7 +27,7 @@ Command = list[str | Path]
 def prepare_environment() -> None:
     """Have these programs write values the same way wherever they run, and say who they are."""
     settings.set_variable("PGTZ", "UTC")
-    settings.set_variable("PGOPTIONS", _SESSION)
+    settings.set_variable("PGOPTIONS", databases.SESSION)
     settings.set_variable("PGAPPNAME", databases.PROGRAM)
 
 
@@ -53,7 +48,7 @@ def dumping(socket_folder: Path, database: str, *options: str, encoding: str = U
 
 def dumping_roles(socket_folder: Path) -> Command:
     """pg_dumpall of the roles."""
-    return [*_client("pg_dumpall", socket_folder), "--roles-only"]
+    return [*_client("pg_dumpall", socket_folder), "--roles-only", f"--encoding={UTF8}"]
 
 
 def loading(socket_folder: Path, database: str, *options: str | Path) -> Command:

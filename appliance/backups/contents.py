@@ -6,6 +6,7 @@ back in the order in which they were copied.
 """
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import BufferedIOBase
@@ -13,6 +14,7 @@ from typing import IO, cast
 
 from appliance.backups.manifest import Table
 
+_COLUMN = re.compile(r'"(?:[^"]|"")*"|[^",() ]+')
 _BUFFER_BYTES = 1 << 18
 _COPY, _FROM = b"COPY ", b" FROM stdin;\n"
 _QUOTE, _BRACKET = b'"('
@@ -121,14 +123,22 @@ def _table(name: str, columns: str, reader: "_Reader") -> Table:
 
 
 def _add_rows(table: Table, columns: str, reader: "_Reader") -> Table:
-    """A table with the rows that follow, and the sum of all their checksums, in any order."""
+    """A table with the rows that follow, and the sum of all their checksums, in any order.
+
+    Each partition may have its columns in an order of its own: here they go by their names.
+    """
     total, rows, size, rest = int(table.sha256, 16), table.rows, table.bytes, b""
+    names = _COLUMN.findall(columns)
+    order = sorted(range(len(names)), key=names.__getitem__)
     for begin, end in reader.blocks():
         size += end - begin
         *lines, rest = (rest + reader.view[begin:end]).split(b"\n")
         rows += len(lines)
-        total += sum(int.from_bytes(hashlib.sha256(line).digest()) for line in lines)
-    return Table(table.name, rows, size, _hex(total), columns)
+        for line in lines:
+            fields = line.split(b"\t")
+            sorted_line = b"\t".join(fields[at] for at in order)
+            total += int.from_bytes(hashlib.sha256(sorted_line).digest())
+    return Table(table.name, rows, size, _hex(total), f"({', '.join(sorted(names))})")
 
 
 def _hex(total: int) -> str:

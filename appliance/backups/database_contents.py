@@ -34,9 +34,6 @@ _DAMAGE = frozenset({"XX", "58"})
 
 # As pg_dump sets them (setup_connection in its source); PGTZ is in the environment.
 _SESSION = """
-    SET client_encoding = UTF8;
-    SET bytea_output = hex;
-    SET idle_session_timeout = 0;
     SET search_path = '';
     SET quote_all_identifiers = off;
     SET DateStyle = ISO;
@@ -44,9 +41,6 @@ _SESSION = """
     SET extra_float_digits = 3;
     SET synchronize_seqscans = off;
     SET row_security = off;
-    SET statement_timeout = 0;
-    SET lock_timeout = 0;
-    SET idle_in_transaction_session_timeout = 0;
 """
 # Of a table that an extension made, pg_dump may leave out rows. What is generated is in no dump.
 # Rows of a hash partition may have come to lie in another one, which pg_dump knows. In another
@@ -99,7 +93,8 @@ def read_in_order(server: Path, database: str, tables: Iterable[Table]) -> list[
     See `read`. Raises psycopg.errors.UndefinedColumn if there is no such one.
     """
     with _session(server, database) as connection:
-        return [_read(connection, server, _Large(one.name, one.columns)) for one in tables]
+        waiting = deque(_Large(one.name, one.columns) for one in tables)
+        return _read_together([connection], server, waiting, lambda: None)
 
 
 @dataclass(frozen=True)

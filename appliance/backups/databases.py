@@ -16,6 +16,11 @@ from appliance.postgres.connect import Connection, connect_in, reason
 
 # The handoff waits for connections of this name, within bounds.
 PROGRAM = "appliance backup"
+# Whatever a database, a role or the server has been set to.
+SESSION = (
+    "-c default_transaction_read_only=off -c bytea_output=hex -c idle_session_timeout=0 "
+    "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0"
+)
 # Never in a backup, and there in every cluster.
 MAINTENANCE = "template1"
 # Databases of ours for a time, while one is being restored. Whoever dies then leaves them.
@@ -55,9 +60,8 @@ def connect_to(socket_folder: Path, database: str) -> Connection:
 
     Keep none to MAINTENANCE for long: nobody could make a database meanwhile.
     """
-    connection = connect_in(socket_folder, config.SUPERUSER, database, PROGRAM)
-    connection.execute("SET idle_session_timeout = 0")
-    return connection
+    options = f"{SESSION} -c client_encoding=UTF8"
+    return connect_in(socket_folder, config.SUPERUSER, database, PROGRAM, options=options)
 
 
 @contextmanager

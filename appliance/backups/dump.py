@@ -63,13 +63,14 @@ class Dumper:
             found = databases.names(connection)
             _refuse_closed(databases.closed(connection).intersection(found))
             sizes = {name: databases.size_bytes(connection, name) for name in found}
+            # In their own encodings, names and comments might be others.
+            properties = {name: databases.describe(connection, name) for name in found}
         self._progress.begin("dumping", sum(sizes.values()))
-        return tuple(self._database(name, sizes[name]) for name in found)
+        return tuple(self._database(name, sizes[name], properties[name]) for name in found)
 
-    def _database(self, name: str, size_bytes: int) -> DatabaseDump:
+    def _database(self, name: str, size_bytes: int, properties: dict[str, Any]) -> DatabaseDump:
         path = f"{FOLDER}/{archives.file_name(name)}"
         with closing(databases.connect_to(self._server, name)) as connection:
-            properties = databases.describe(connection, name)
             watch = CopyWatch(connection, name, self._progress)
             if self._sealer is None:
                 found = self._directory(name, path, properties["encoding"], watch)

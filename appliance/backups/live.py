@@ -164,7 +164,7 @@ class LiveRestore:
 
     def _swap(self, connection: Connection, pairs: list[_Pair]) -> None:
         self._progress.begin("swapping", 0)
-        there = set(databases.names(connection))
+        there = {row[0] for row in connection.execute(_ALL)}
         involved = [pair.dump.name for pair in pairs] + [pair.beside for pair in pairs]
         _ignore_interrupts()
         with _ending_sessions(self._storage.run, involved):

@@ -38,14 +38,14 @@ class Table:
     """What a table held: rows, bytes and SHA-256 of its data as COPY writes it.
 
     `name` is as SQL has it, with its schema: `public.accounts`; `columns` is the list of them in
-    that order, in brackets, and empty if it has none. Loaded, they may have another one.
+    that order, in brackets, and empty if nobody knows. Loaded, they may have another one.
     """
 
     name: str
     rows: int
     bytes: int
     sha256: str
-    columns: str = field(compare=False)
+    columns: str = field(default="", compare=False)
 
 
 @with_config(_CONFIG)

@@ -81,7 +81,7 @@ class CopyWatch:
         try:
             for table, size in self._connection.execute(_COPIES, (self._database,)):
                 self._bytes[table] = size
-        except psycopg.OperationalError:
+        except psycopg.Error:
             # If the database is gone, whoever does the work says so.
             return
         self._progress.at(sum(self._bytes.values()), len(self._bytes))

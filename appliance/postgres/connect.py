@@ -32,15 +32,23 @@ def connect(
 
 
 def connect_in(
-    socket_folder: Path, role: str, database: str, program: str, statement_timeout_s: float = 0
+    socket_folder: Path,
+    role: str,
+    database: str,
+    program: str,
+    statement_timeout_s: float = 0,
+    options: str = "",
 ) -> Connection:
-    """Like `connect`, to whatever Postgres has its socket in this folder."""
+    """Like `connect`, to whatever Postgres has its socket in this folder.
+
+    `options` are more of them, as `-c name=value`.
+    """
     return psycopg.connect(
         host=str(socket_folder),
         user=role,
         dbname=database,
         application_name=program,
-        options=f"-c statement_timeout={round(statement_timeout_s * 1000)}",
+        options=f"-c statement_timeout={round(statement_timeout_s * 1000)} {options}",
         connect_timeout=5,
         autocommit=True,
     )

@@ -25,7 +25,8 @@ _MOVED = """
     CREATE TYPE "odd ""mood" AS ENUM ('sad', 'ok', 'happy', 'great');
     CREATE TABLE moods (m "odd ""mood", n integer) PARTITION BY HASH (m);
     CREATE TABLE moods_0 PARTITION OF moods FOR VALUES WITH (MODULUS 3, REMAINDER 0);
-    CREATE TABLE moods_1 PARTITION OF moods FOR VALUES WITH (MODULUS 3, REMAINDER 1);
+    CREATE TABLE moods_1 (n integer, m "odd ""mood");
+    ALTER TABLE moods ATTACH PARTITION moods_1 FOR VALUES WITH (MODULUS 3, REMAINDER 1);
     CREATE TABLE moods_2 PARTITION OF moods FOR VALUES WITH (MODULUS 3, REMAINDER 2);
     INSERT INTO moods
         SELECT m, n FROM unnest(enum_range(NULL::"odd ""mood")) m, generate_series(1, 9) n;
@@ -40,6 +41,11 @@ _SET = {
     "bytea_output": "escape",
     "quote_all_identifiers": "on",
 }
+_SETTINGS = """
+    SELECT cardinality(setconfig)
+    FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase
+    WHERE datname = 'settled'
+"""
 _ORDINARY = "UPDATE pg_database SET datistemplate = false, datconnlimit = -1 WHERE datname = %s"
 _SUMS = """
     SELECT (SELECT sum(hashtext(row(a, b, c)::text)) FROM derived),
@@ -103,8 +109,50 @@ def test_no_setting_of_a_database_is_in_the_way(shared: Appliance, either: Desk)
         either.run("create", "--name", "made")
         either.run("verify", "made")
         either.run("restore", "made", "--force")
-        with shared.connect("postgres", "settled") as connection:
-            assert connection.execute("SHOW default_transaction_read_only").fetchone() == ("on",)
+        with shared.connect("postgres", "postgres") as connection:
+            assert connection.execute(_SETTINGS).fetchone() == (len(_SET),)
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_names_are_kept_whatever_the_encoding(
+    shared: Appliance, either: Desk, encoding: str
+) -> None:
+    with shared.connect("postgres", "postgres") as connection:
+        connection.execute("CREATE ROLE rené")
+        connection.execute(
+            f"CREATE DATABASE café TEMPLATE template0 ENCODING {encoding} LOCALE 'C' OWNER rené"
+        )
+        connection.execute("COMMENT ON DATABASE café IS '5 €'")
+        connection.execute("ALTER ROLE postgres SET client_encoding = 'LATIN1'")
+    try:
+        with shared.connect("postgres", "café") as connection:
+            connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
+        either.run("create", "--name", "made")
+        [made] = [
+            one
+            for one in scene.manifest(either.folder / "made")["databases"]
+            if one["tables"] and one["name"] != "appliance"
+        ]
+        assert made["name"] == "café"
+        assert (made["properties"]["owner"], made["properties"]["comment"]) == ("rené", "5 €")
+        either.run("verify", "made")
+    finally:
+        with shared.connect("postgres", "postgres") as connection:
+            connection.execute("ALTER ROLE postgres RESET client_encoding")
+            connection.execute("DROP DATABASE café")
+            connection.execute("DROP ROLE rené")
+
+
+def test_what_a_drop_has_left_is_replaced_by_a_restore(shared: Appliance, desk: Desk) -> None:
+    with database(shared, "shop"):
+        with shared.connect("postgres", "shop") as connection:
+            connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
+        desk.run("create", "--name", "made")
+        with shared.connect("postgres", "postgres") as connection:
+            connection.execute("UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'shop'")
+        desk.run("restore", "made", "--force")
+        with shared.connect("postgres", "shop") as connection:
+            assert connection.execute("SELECT one FROM kept").fetchone() == (1,)
 
 
 def test_a_template_is_kept_and_comes_back_as_one(shared: Appliance, desk: Desk) -> None:

@@ -144,10 +144,10 @@ def test_only_backups_of_the_schedule_are_pruned_and_a_failed_one_prunes_nothing
     failure = notes.read(owner.storage).failure
     assert failure is not None
     assert "not in nas" in failure.message
-    # Another appliance may keep its backups there, too; this one looks newer than all.
-    others = older.replace(older[10:14], "2099")
+    # Another appliance may keep its backups there, too; this one is older than all.
+    others = older.replace(older[10:14], "2001")
     scene.copy(desk.folder / older, desk.folder / others, others)
-    created_at = "2099-01-01T00:00:00.000Z"
+    created_at = "2001-01-01T00:00:00.000Z"
     scene.edit(
         desk.folder / others,
         lambda manifest: manifest.update(system_identifier="1", created_at=created_at),
@@ -160,9 +160,9 @@ def test_only_backups_of_the_schedule_are_pruned_and_a_failed_one_prunes_nothing
     _knock(owner)
     _wait_for(owner.storage, ("create", False), ("create", True), ("prune", True))
     _settled(owner.storage, BACKUP)
-    newest = desk.names()[1]
+    newest = desk.names()[0]
     assert newest not in names
-    assert desk.names() == [others, newest, "by-hand"]
+    assert desk.names() == [newest, "by-hand", others]
 
 
 def test_a_backup_that_a_handoff_breaks_off_is_due_again_for_the_new_owner(
