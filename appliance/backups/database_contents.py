@@ -2,7 +2,8 @@
 else as pg_dump writes it.
 
 Into a pipe of the file system the server writes what it would send pg_dump row by row. That takes
-half of the processor time, and counts the rows.
+half of the processor time, and counts the rows. But a server that is about to open a pipe waits for
+ever if its reader was killed: it must be one that ends with us.
 """
 
 import hashlib
@@ -70,18 +71,16 @@ _TABLES = """
 def read(
     server: Path, database: str, jobs: int, look: Callable[[], None] = lambda: None
 ) -> Contents:
-    """Read all of a database behind the socket in the folder `server`, `jobs` tables at once.
+    """Read all of a database of a server of this process's own, `jobs` tables at once.
 
-    Nobody may write to it meanwhile, nor read it in this way. `look` is called now and then. Raises
-    ApplianceError, psycopg.Error.
+    `server` is the folder of its socket. Nobody may write to it meanwhile, nor read it in this way.
+    `look` is called now and then. Raises ApplianceError, psycopg.Error.
     """
     with ExitStack() as stack:
         connections = [stack.enter_context(_session(server, database)) for _ in range(jobs)]
         large = _large(connections[0])
         names = [table.name for table in large]
-        rest = archives.read_database(server, database, names, _encoding(connections[0]))
-        for left in server.glob(f"{_PIPE}*"):
-            left.unlink()
+        rest = archives.read_database(server, database, names, encoding(connections[0]))
         found = _read_together(connections, server, large, look)
     tables = sorted([*rest.tables, *found], key=lambda table: table.name)
     return Contents(tables, rest.others)
@@ -90,11 +89,21 @@ def read(
 def read_in_order(server: Path, database: str, tables: Iterable[Table]) -> list[Table]:
     """Read some tables with their columns in the given order, whatever it is in the database.
 
-    See `read`. Raises psycopg.errors.UndefinedColumn if there is no such one.
+    It may be any server; row by row it takes its time. Raises psycopg.errors.UndefinedColumn if
+    there is no such column.
     """
     with _session(server, database) as connection:
-        waiting = deque(_Large(one.name, one.columns) for one in tables)
-        return _read_together([connection], server, waiting, lambda: None)
+        return [_receive(connection, table) for table in tables]
+
+
+def _receive(connection: Connection, table: Table) -> Table:
+    digest, size = hashlib.sha256(), 0
+    with connection.cursor() as cursor:
+        with cursor.copy(_statement(connection, table.name, table.columns, "STDOUT")) as copy:
+            for row in copy:
+                digest.update(row)
+                size += len(row)
+        return Table(table.name, cursor.rowcount, size, digest.hexdigest(), table.columns)
 
 
 @dataclass(frozen=True)
@@ -191,8 +200,8 @@ def _copy(connection: Connection, table: _Large, path: Path, writer: int) -> int
     """Have the server write a table into the pipe; returns how many rows it has."""
     try:
         target = sql.Literal(str(path)).as_string(connection)
-        options = f"TO {target} (ENCODING '{_encoding(connection)}')"
-        return connection.execute(f"COPY {table.name} {table.columns} {options}".encode()).rowcount
+        statement = _statement(connection, table.name, table.columns, target)
+        return connection.execute(statement).rowcount
     except psycopg.Error as error:
         if (error.sqlstate or "")[:2] not in _DAMAGE:
             raise
@@ -204,5 +213,10 @@ def _copy(connection: Connection, table: _Large, path: Path, writer: int) -> int
         os.close(writer)
 
 
-def _encoding(connection: Connection) -> str:
+def _statement(connection: Connection, table: str, columns: str, target: str) -> bytes:
+    return f"COPY {table} {columns} TO {target} (ENCODING '{encoding(connection)}')".encode()
+
+
+def encoding(connection: Connection) -> str:
+    """The encoding of the database that it is a connection to."""
     return connection.info.parameter_status("server_encoding") or archives.UTF8

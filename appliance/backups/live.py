@@ -80,7 +80,7 @@ class LiveRestore:
         self._source = source
         self._actor = actor
         self._progress = progress
-        self._loader = Loader(storage.run, source, jobs=jobs, progress=progress)
+        self._loader = Loader(storage.run, source, private=False, jobs=jobs, progress=progress)
 
     def run(self, *, force: bool) -> None:
         """Replace every database of the backup; others stay.

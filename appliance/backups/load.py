@@ -34,13 +34,17 @@ class Source:
 
 
 class Loader:
-    """Loads a backup into the Postgres with its socket in `socket_folder`."""
+    """Loads a backup into the Postgres with its socket in `socket_folder`.
+
+    `private` says that this server ends with this process.
+    """
 
     def __init__(
-        self, socket_folder: Path, source: Source, *, jobs: int, progress: Progress
+        self, socket_folder: Path, source: Source, *, private: bool, jobs: int, progress: Progress
     ) -> None:
         self._server = socket_folder
         self._source = source
+        self._private = private
         self._jobs = jobs
         self._progress = progress
 
@@ -73,7 +77,11 @@ class Loader:
         """Compare every table's rows and checksum with the manifest; raises DamagedError."""
         with closing(databases.connect_to(self._server, name)) as connection:
             watch = CopyWatch(connection, name, self._progress)
-            found = database_contents.read(self._server, name, self._jobs, watch.look)
+            if self._private:
+                found = database_contents.read(self._server, name, self._jobs, watch.look)
+            else:
+                encoding = database_contents.encoding(connection)
+                found = archives.read_database(self._server, name, encoding=encoding)
         expected = {table.name: table for table in dump.tables}
         loaded = {table.name: table for table in found.tables}
         loaded |= self._in_order(name, expected, loaded)

@@ -62,7 +62,7 @@ class Builder:
         Room(folder).check(_CLUSTER_BYTES + sum(dump.size_bytes for dump in dumps))
 
     def _load(self, server: Path, source: Source, dumps: list[DatabaseDump]) -> None:
-        loader = Loader(server, source, jobs=self.jobs, progress=self.progress)
+        loader = Loader(server, source, private=True, jobs=self.jobs, progress=self.progress)
         self.progress.begin("loading", sum(t.bytes for dump in dumps for t in dump.tables))
         with closing(databases.connect_to(server, databases.MAINTENANCE)) as connection:
             connection.execute("DROP DATABASE postgres")

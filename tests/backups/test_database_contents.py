@@ -1,6 +1,5 @@
 """What a running database holds: read in several pieces, equal to what pg_dump says of it."""
 
-import os
 import stat
 import threading
 from collections import deque
@@ -47,8 +46,6 @@ def test_large_tables_are_read_through_pipes_and_everything_is_as_pg_dump_says(
     monkeypatch.setattr(
         database_contents, "_copy", lambda *words: piped.append(words[1].name) or copy(*words)
     )
-    left = furnished.storage.run / ".reading-left"
-    os.mkfifo(left)
     found = database_contents.read(furnished.storage.run, "appliance", jobs)
     assert found == archives.read_database(furnished.storage.run, "appliance")
     assert sorted(piped) == ["public.counted", "public.wide"]
