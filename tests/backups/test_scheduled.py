@@ -14,7 +14,6 @@ from appliance.backups.retention import is_generated
 from appliance.backups.schedule import BACKUP, DRILL, Job, Schedule
 from appliance.files import write_json
 from appliance.handoff import channel
-from appliance.identities import detect
 from appliance.postgres.instances import Folder
 from appliance.storage import Storage
 from tests.backups import scene
@@ -66,10 +65,9 @@ def _settled(storage: Storage, *names: str) -> None:
 
 
 @pytest.fixture
-def prepared(storage_folder: Path) -> Storage:
+def prepared(storage_folder: Path, prepare: Callable[[Path], Path]) -> Storage:
     """A storage where both jobs are due."""
-    storage = Storage(storage_folder)
-    storage.prepare(detect())
+    storage = Storage(prepare(storage_folder))
     _due(storage, BACKUP, DRILL)
     return storage
 

@@ -81,7 +81,7 @@ class PostgresProgram:
         """Whether this very process is the postmaster and takes connections."""
         code = self._process.poll() if self._process else 0
         assert code is None, f"it ended with {code}:\n{self.log}"
-        if self.pid not in [p.pid for p in processes.postmasters(self.storage.pgdata)]:
+        if not processes.is_postmaster(processes.read(self.pid), self.storage.pgdata):
             return False
         try:
             connect(self.storage, config.SUPERUSER, database="postgres").close()

@@ -10,8 +10,8 @@ import pytest
 from appliance.postgres.connect import Connection
 from appliance.postgres.transact import Database
 from tests.harness.appliance import ending
-from tests.harness.folders import short_folder
 from tests.harness.postgres_program import PostgresProgram
+from tests.harness.prepared import prepared_storage
 from tests.transact.proxy import CommitProxy
 
 SCHEMA = """
@@ -35,7 +35,7 @@ def connect_as_api(folder: Path) -> Connection:
 
 @pytest.fixture(scope="package")
 def shared_server() -> Iterator[PostgresProgram]:
-    with short_folder() as folder, ending(PostgresProgram(folder / "s")) as server:
+    with prepared_storage() as root, ending(PostgresProgram(root)) as server:
         yield server.start().wait_until_serving().migrate()
 
 
