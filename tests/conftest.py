@@ -10,17 +10,33 @@ import pytest
 import appliance as program
 from tests.harness import prepared
 from tests.harness.appliance import Appliance, kill_all, waiting
+from tests.harness.examples import register_profiles
+from tests.harness.fast import want_only_fast
 from tests.harness.folders import short_folder
 from tests.harness.postgres_program import PostgresProgram
 from tests.harness.waiting import wait_until
 
+pytest_plugins = [
+    "tests.harness.longest_first",
+    "tests.harness.time_limit",
+]
+
 Prepare = Callable[[Path], Path]
+
+register_profiles()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option of `make check`."""
+    parser.addoption("--fast", action="store_true", help="skip tests that start programs of ours")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Prepare what all test processes share. The workers of xdist find it prepared."""
     if hasattr(config, "workerinput"):
         return
+    if config.getoption("--fast"):
+        want_only_fast()
     # The users that the programs run as may not write there: they would compile at each start.
     compileall.compile_dir(Path(program.__file__).parent, quiet=2)
     shared = ExitStack()

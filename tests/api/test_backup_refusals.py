@@ -8,13 +8,14 @@ from urllib.parse import quote, urlsplit
 import pyrage
 import pytest
 import requests
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.backups import audit, names
 from tests.api.conftest import Server
 from tests.api.desk import Desk, problem, unused
 from tests.harness.appliance import Appliance
+from tests.harness.examples import tries
 from tests.harness.kept_connection import KeptConnection
 
 ROUTES = [
@@ -59,7 +60,7 @@ def test_only_a_key_with_the_admin_right_may(
     assert audit.tail(desk.appliance.storage, 1000) == before
 
 
-@settings(max_examples=60, deadline=None)
+@tries(60)
 @given(name=INVALID)
 def test_what_is_no_name_is_a_400_in_the_body(desk: Desk, name: str) -> None:
     for path in ("", "/verify"):
@@ -67,7 +68,7 @@ def test_what_is_no_name_is_a_400_in_the_body(desk: Desk, name: str) -> None:
         assert problem(answer) == (400, "bad-backup-name"), name
 
 
-@settings(max_examples=60, deadline=None)
+@tries(60)
 @given(name=INVALID.filter(lambda name: "/" not in name and name not in names.RESERVED))
 def test_what_is_no_name_is_a_400_in_the_path(desk: Desk, name: str) -> None:
     # Not every client sends dots and percent signs as they are.
@@ -80,7 +81,7 @@ def test_what_is_no_name_is_a_400_in_the_path(desk: Desk, name: str) -> None:
     connection.close()
 
 
-@settings(max_examples=10, deadline=None)
+@tries(10)
 @given(name=VALID)
 def test_what_is_a_name_is_not_refused_as_none(desk: Desk, name: str) -> None:
     assert problem(desk.ask("GET", f"/{quote(name)}")) == (404, "no-such-backup")

@@ -24,6 +24,7 @@ from appliance.settings import variables
 from appliance.storage import Storage
 from appliance.web import api_keys
 from tests.harness import locks, processes
+from tests.harness.fast import skip_if_fast
 from tests.harness.processes import Process
 from tests.harness.waiting import wait_until
 
@@ -73,6 +74,7 @@ class Appliance:
 
     def start(self, mode: str = "up") -> "Appliance":
         """Start it, or another run mode, and return at once."""
+        skip_if_fast()
         self._process = subprocess.Popen(
             [*self.command, mode],
             env=self.environment,

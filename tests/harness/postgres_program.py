@@ -18,6 +18,7 @@ from appliance.postgres import config, instances, roles
 from appliance.postgres.connect import Connection, connect
 from appliance.storage import Storage
 from tests.harness import processes
+from tests.harness.fast import skip_if_fast
 from tests.harness.waiting import wait_until
 
 COMMAND = (sys.executable, "-P", "-m", "appliance.programs", "postgres")
@@ -58,6 +59,7 @@ class PostgresProgram:
 
     def start(self) -> "PostgresProgram":
         """Make the storage's folders, start the program and return at once."""
+        skip_if_fast()
         self.storage.prepare(identities.detect())
         self._register()
         self._process = subprocess.Popen(

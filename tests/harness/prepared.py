@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.harness.appliance import Appliance, ending
+from tests.harness.fast import skip_if_fast
 from tests.harness.folders import short_folder
 
 _SHARED = "APPLIANCE_TESTS_SHARED"
@@ -34,6 +35,7 @@ def prepared_storage() -> Iterator[Path]:
 
 def copy_to(root: Path) -> Path:
     """Make such a storage, unless there is something already."""
+    skip_if_fast()
     if not os.path.lexists(root):
         subprocess.run(["cp", "--archive", "--reflink=auto", _original(), root], check=True)
     return root
