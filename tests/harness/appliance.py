@@ -18,10 +18,10 @@ from typing import Any, Protocol, TypeVar
 import psycopg
 import requests
 
+from appliance.database.connect import connect
 from appliance.postgres import config
-from appliance.postgres.connect import connect
 from appliance.settings import variables
-from appliance.storage import Storage
+from appliance.storage.paths import Storage
 from appliance.web import api_keys
 from tests.harness import locks, processes
 from tests.harness.fast import skip_if_fast
@@ -145,7 +145,9 @@ class Appliance:
         found = {}
         for process in processes.descendants(self.process.pid):
             if process.parent == self.process.pid and process.state != "Z":
-                name = process.command.rpartition("appliance.programs ")[2].partition(" ")[0]
+                name = process.command.rpartition("appliance.supervision.entry_points ")[
+                    2
+                ].partition(" ")[0]
                 found["postgres" if "/postgres -D" in process.command else name] = process
         return found
 

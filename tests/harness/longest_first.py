@@ -17,6 +17,8 @@ NOTED = ROOT / "tests" / "durations.json"
 # A file that nobody has measured may be a long one.
 _UNKNOWN_S = 60
 
+_Place = tuple[int, str, int, str]
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option that notes durations."""
@@ -38,18 +40,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_order({item.location[0] for item in items}, durations))
 
 
-def _order(files: set[str], noted: dict[str, int]) -> Callable[[pytest.Item], object]:
+def _order(files: set[str], noted: dict[str, int]) -> Callable[[pytest.Item], _Place]:
     seconds = {file: noted.get(file, _UNKNOWN_S) for file in files}
     longest: dict[Path, int] = {}
     for file in files:
         longest[Path(file).parent] = max(seconds[file], longest.get(Path(file).parent, 0))
 
-    def key(item: pytest.Item) -> object:
+    def place(item: pytest.Item) -> _Place:
         file = item.location[0]
         folder = Path(file).parent
-        return -longest[folder], folder, -seconds[file], file
+        return -longest[folder], str(folder), -seconds[file], file
 
-    return key
+    return place
 
 
 class _Stopwatch:
