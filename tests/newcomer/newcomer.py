@@ -1,0 +1,65 @@
+"""Somebody in front of a system that was just installed, in a fresh copy of the project."""
+
+import io
+import shlex
+import tarfile
+from pathlib import Path
+
+from docker.models.containers import Container
+
+from tests.platform.containers import Executed, execute
+
+ROOT = Path(__file__).parents[2]
+PROJECT = "/srv/my project"
+LEFT_BEHIND = {".git", ".venv", "storage", "build"}
+LIMIT_S = "900"
+
+# It serves, the command works beside it, and all of it ends when it is told to.
+SERVE = """
+make up >/tmp/up.log 2>&1 &
+up=$!
+until python3 -c 'import urllib.request as r; r.urlopen("http://localhost:8080/up")' 2>/dev/null
+do kill -0 $up || { cat /tmp/up.log; exit 1; }; done
+.venv/bin/appliance keys create demo >/dev/null && kill -TERM $up && ! wait $up
+"""
+
+
+class Newcomer:
+    """A user of a container, and that user's copy of the project."""
+
+    def __init__(self, container: Container, user: str) -> None:
+        self.container = container
+        self.user = user
+        if user != "root":
+            assert self.run("useradd --create-home " + user, user="root").code == 0
+        uid = int(self.run("id -u").stdout)
+        container.put_archive("/srv", _project(uid))
+
+    def run(self, script: str, user: str | None = None) -> Executed:
+        """Run it in bash in the project, where that is already; errors are in `stdout` too."""
+        script = f"exec 2>&1; cd {shlex.quote(PROJECT)} 2>/dev/null; {script}"
+        command = ("timeout", LIMIT_S, "bash", "-c", script)
+        return execute(self.container, *command, user=user or self.user)
+
+    def serve(self) -> Executed:
+        """`make up` until it serves, and its end."""
+        return self.run(SERVE)
+
+
+def _project(uid: int) -> bytes:
+    def belonging(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        if Path(member.name).name.endswith(("_cache", "__pycache__")):
+            return None
+        member.uid = member.gid = uid
+        member.uname = member.gname = ""
+        return member
+
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        home = tarfile.TarInfo(Path(PROJECT).name)
+        home.type, home.mode = tarfile.DIRTYPE, 0o755
+        archive.addfile(belonging(home))
+        for path in sorted(ROOT.iterdir()):
+            if path.name not in LEFT_BEHIND:
+                archive.add(path, f"{home.name}/{path.name}", filter=belonging)
+    return packed.getvalue()
