@@ -22,8 +22,6 @@ LIBRARIES = {
     "libz.so.1": "zlib1g",
     "libzstd.so.1": "libzstd1",
 }
-
-
 # Debian and Ubuntu keep them in a package of their own, one for each version of Python.
 MODULES = ("ctypes", "ensurepip", "venv")
 VENV_PACKAGE = f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"
@@ -65,4 +63,5 @@ def install_line(packages: list[str]) -> str:
     return f"su -c {shlex.quote(line)}"
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

@@ -41,7 +41,7 @@ def _start(suite: str) -> Container:
         pytest.skip(reason)
     # It trusts the authorities that this machine trusts, as the build of the image does.
     authorities = os.environ.get("PIP_CERT")
-    container = client.containers.run(
+    return client.containers.run(
         image,
         ["sleep", "infinity"],
         detach=True,
@@ -49,7 +49,6 @@ def _start(suite: str) -> Container:
         environment={"PIP_CERT": "/authorities.crt"} if authorities else {},
         mounts=[Mount("/authorities.crt", authorities, "bind", True)] if authorities else [],
     )
-    return container
 
 
 def _image(client: docker.DockerClient, suite: str) -> str:

@@ -14,6 +14,13 @@ PROJECT = "/srv/my project"
 LEFT_BEHIND = {".git", ".venv", "storage", "build"}
 LIMIT_S = "900"
 
+# A minimal Debian 13 has no useradd.
+ADD_USER = """
+echo '{user}:x:1000:1000::/home/{user}:/bin/bash' >>/etc/passwd
+echo '{user}:x:1000:' >>/etc/group
+mkdir /home/{user} && chown {user}:{user} /home/{user}
+"""
+
 # It serves, the command works beside it, and all of it ends when it is told to.
 SERVE = """
 make up >/tmp/up.log 2>&1 &
@@ -31,7 +38,7 @@ class Newcomer:
         self.container = container
         self.user = user
         if user != "root":
-            assert self.run("useradd --create-home " + user, user="root").code == 0
+            assert self.run(ADD_USER.format(user=user), user="root").code == 0
         uid = int(self.run("id -u").stdout)
         container.put_archive("/srv", _project(uid))
 
@@ -48,7 +55,7 @@ class Newcomer:
 
 def _project(uid: int) -> bytes:
     def belonging(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-        if Path(member.name).name.endswith(("_cache", "__pycache__")):
+        if member.name.endswith(("_cache", "__pycache__")):
             return None
         member.uid = member.gid = uid
         member.uname = member.gname = ""

@@ -12,7 +12,7 @@ from tests.newcomer.newcomer import ROOT, Newcomer
 ALWAYS = [("trixie", "newcomer")]
 SYSTEMS = os.environ.get("NEWCOMER_SYSTEMS", "").split()
 ARRIVALS = [(suite, user) for suite in SYSTEMS for user in ("root", "newcomer")]
-SMOKE = "tests/cluster/test_initdb.py tests/ownership/test_takeover.py tests/api/test_books.py"
+SMOKE = "tests/postgres/test_initdb.py tests/storage/test_takeover.py"
 
 
 @pytest.mark.parametrize(("suite", "user"), ARRIVALS or ALWAYS)
