@@ -11,7 +11,7 @@ from tests.platform.containers import Executed, execute
 
 ROOT = Path(__file__).parents[2]
 PROJECT = "/srv/my project"
-LEFT_BEHIND = {".git", ".venv", "storage", "build"}
+LEFT_BEHIND = ("/.git", "/.venv", f"{Path(PROJECT).name}/storage", "_cache", "__pycache__")
 LIMIT_S = "900"
 
 # A minimal Debian 13 has no useradd.
@@ -55,18 +55,12 @@ class Newcomer:
 
 def _project(uid: int) -> bytes:
     def belonging(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-        if member.name.endswith(("_cache", "__pycache__")):
-            return None
         member.uid = member.gid = uid
         member.uname = member.gname = ""
-        return member
+        return None if member.name.endswith(LEFT_BEHIND) else member
 
+    name = Path(PROJECT).name
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
-        home = tarfile.TarInfo(Path(PROJECT).name)
-        home.type, home.mode = tarfile.DIRTYPE, 0o755
-        archive.addfile(belonging(home))
-        for path in sorted(ROOT.iterdir()):
-            if path.name not in LEFT_BEHIND:
-                archive.add(path, f"{home.name}/{path.name}", filter=belonging)
+        archive.add(ROOT, name, filter=belonging)
     return packed.getvalue()

@@ -23,7 +23,7 @@ def test_set_up_says_in_one_line_what_is_missing_and_then_it_serves(
     install(newcomer, "apt-get update && apt-get install -y make python3")
     said = newcomer.run("make up")
     assert said.code == 2, said.stdout
-    (line,) = re.findall(r"^Install them: (.+)$", said.stdout, re.MULTILINE)
+    [line] = re.findall(r"^Install them: (.+)$", said.stdout, re.MULTILINE)
     assert "libxml2" in line
     install(newcomer, line)
     served = newcomer.serve()
@@ -46,8 +46,8 @@ def test_what_the_readme_asks_for_is_enough_for_both_commands(
 
 def readme_line() -> str:
     """What README.md tells a newcomer to type; who is root already needs no sudo."""
-    (line,) = re.findall(r"^sudo apt-get .+$", (ROOT / "README.md").read_text(), re.MULTILINE)
-    return line.replace("sudo ", "")
+    [line] = re.findall(r"^sudo apt-get .+$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    return str(line).replace("sudo ", "")
 
 
 def install(newcomer: Newcomer, line: str) -> None:
