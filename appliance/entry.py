@@ -2,7 +2,7 @@
 
 import sys
 
-from appliance import stop_signals
+from appliance.system import stop_signals
 
 
 def main() -> int:

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from appliance import identities
+from appliance.database import roles
+from appliance.database.connect import connect
 from appliance.migrations import runner
 from appliance.migrations.tracks import load_tracks
-from appliance.postgres import binaries, config, roles
-from appliance.postgres.connect import connect
-from appliance.resources import detect
-from appliance.storage import Storage
+from appliance.postgres import binaries, config
+from appliance.storage.paths import Storage
+from appliance.system import system_users
+from appliance.system.limits import detect
 from bench.gunicorn import Gunicorn
 from bench.postmaster import wait_until_ready
 from bench.processes import Process, free_port, start, stop
@@ -31,7 +32,7 @@ class Bare:
     def __init__(self, folder: Path, app: str, environment: dict[str, str]) -> None:
         self.folder, self.storage, self.port = folder, Storage(folder / "storage"), free_port()
         self._gunicorn = Gunicorn(folder, self.storage, self.port, app, environment)
-        self.users, self.resources = identities.detect(), detect()
+        self.users, self.resources = system_users.detect(), detect()
         self._postgres: Process | None = None
 
     def boot(self) -> dict[str, float]:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPResponse
 
+from appliance.database.connect import connect
 from appliance.postgres import config
-from appliance.postgres.connect import connect
-from appliance.storage import Storage
+from appliance.storage.paths import Storage
 from appliance.web import api_keys
 
 # Accounts 1 and 2 are read and have 50 postings each; writes go to 3 and 4, so that the read

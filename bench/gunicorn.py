@@ -3,12 +3,12 @@
 import sys
 from pathlib import Path
 
-from appliance import identities
-from appliance.api import server
-from appliance.api.program import concurrency
-from appliance.resources import detect
+from appliance.api import gunicorn_server
+from appliance.api.serve import concurrency
 from appliance.settings import Settings
-from appliance.storage import Storage
+from appliance.storage.paths import Storage
+from appliance.system import system_users
+from appliance.system.limits import detect
 from bench.processes import POLL_S, Process, start, stop, wait_until_up
 
 # gunicorn's settings that bare parts would have too: those that decide about speed and memory.
@@ -42,7 +42,7 @@ class Gunicorn:
             **self.environment,
         }
         command = [sys.executable, "-P", "-m", "gunicorn", "-c", str(settings), self.app]
-        self.process = start(command, self._log, environment, identities.detect().api)
+        self.process = start(command, self._log, environment, system_users.detect().api)
 
     def wait_until_up(self, every_s: float = POLL_S) -> None:
         """Wait for its first 200 on /up."""
@@ -56,7 +56,7 @@ class Gunicorn:
 
     def _settings(self) -> str:
         workers, threads = concurrency(Settings(), detect())
-        ours = server.options(0, workers, threads)
+        ours = gunicorn_server.options(0, workers, threads)
         options = {name: ours[name] for name in _SHARED_OPTIONS}
         options |= {"bind": f"[::]:{self.port}", "worker_class": "gthread", "loglevel": "warning"}
         return "".join(f"{name} = {value!r}\n" for name, value in options.items())

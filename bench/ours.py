@@ -4,7 +4,7 @@ import sys
 import time
 from pathlib import Path
 
-from appliance.storage import Storage
+from appliance.storage.paths import Storage
 from bench import memory
 from bench.processes import POLL_S, Process, free_port, kill, start, stop, wait_until_up
 
@@ -44,9 +44,9 @@ class Ours:
         found = {"supervisor": self._process.pid}
         for pid in memory.children(self._process.pid):
             command = memory.command(pid)
-            name = command.partition("appliance.programs ")[2].partition(" ")[0]
-            # A process that is replacing itself has no command line: only the steward does that.
-            found["postgres" if "/postgres -D" in command else name or "steward"] = pid
+            name = command.partition("appliance.supervision.entry_points ")[2].partition(" ")[0]
+            # A process that is replacing itself has no command line: only the agent does that.
+            found["postgres" if "/postgres -D" in command else name or "agent"] = pid
         return found
 
     def stop(self) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from appliance.storage import Storage
+from appliance.storage.paths import Storage
 from bench.processes import POLL_S, Process, wait_until
 
 _STATUS_LINE = 7
@@ -13,7 +13,7 @@ def wait_until_ready(
 ) -> None:
     """Wait until it takes connections; who connects then is not refused.
 
-    Nobody knocks before: that costs the server a process and a line in its log. It would be
+    Nobody connects before: that costs the server a process and a line in its log. It would be
     slower than it can be, and its log would not say what else is wrong.
     """
     wait_until(lambda: is_ready(storage, process) or None, process, log, every_s)

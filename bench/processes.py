@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from appliance.identities import Identity, become
+from appliance.system.system_users import SystemUser, drop_privileges
 from bench.memory import tree
 
 T = TypeVar("T")
@@ -27,14 +27,14 @@ def start(
     command: Sequence[str | Path],
     log: Path,
     environment: Mapping[str, str],
-    user: Identity | None = None,
+    user: SystemUser | None = None,
 ) -> Process:
     """Start a program, as another user if we may, with its output in a file."""
 
     def drop() -> None:
         if user is not None:
             program = Path(command[0])
-            become(user, log.parent, program, Path(sys.prefix), Path(sys.base_prefix))
+            drop_privileges(user, log.parent, program, Path(sys.prefix), Path(sys.base_prefix))
 
     clean = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     with log.open("ab") as sink:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance import __version__
-from appliance.resources import detect
+from appliance.system.limits import detect
 from bench.figures import Figure, Spread
 from bench.knobs import Knobs
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from appliance.api.app import create_app
-from appliance.api.program import open_database
-from appliance.migrations.guard import SchemaGate
+from appliance.api.serve import open_database
+from appliance.migrations.schema_check import SchemaGate
 from appliance.migrations.tracks import load_tracks
 from appliance.settings import Settings
-from appliance.storage import Storage
+from appliance.storage.paths import Storage
 
 
 def make() -> Any:

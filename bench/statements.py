@@ -12,13 +12,13 @@ from typing import Any, cast
 import falcon.testing
 
 from appliance.api.app import create_app
-from appliance.migrations.guard import SchemaGate
+from appliance.database.connect import Connection, connect
+from appliance.database.units_of_work import Database
+from appliance.migrations.schema_check import SchemaGate
 from appliance.migrations.tracks import load_tracks
 from appliance.postgres import config
-from appliance.postgres.connect import Connection, connect
-from appliance.postgres.transact import Database
 from appliance.settings import Settings
-from appliance.storage import Storage
+from appliance.storage.paths import Storage
 from bench.books import ACCOUNT, PAGE, WRITE, Request
 
 # What each statement is for, in the order in which our app sends them.

@@ -3,7 +3,7 @@
 import shutil
 from typing import Protocol
 
-from appliance.storage import Storage
+from appliance.storage.paths import Storage
 
 
 class System(Protocol):

@@ -39,7 +39,7 @@ def appliance(make_appliance: Callable[..., Appliance]) -> Appliance:
 
 @pytest.fixture
 def pair(make_appliance: Callable[..., Appliance]) -> tuple[Appliance, Appliance]:
-    """The owner and its standby, both up. The owner came second and claimed the database."""
+    """The owner and its standby, both up. The owner came second and requested the database."""
     standby = make_appliance().start().wait_until_up()
     owner = make_appliance().start().wait_until_up()
     wait_until(lambda: waiting(standby), "the standby waits in the lock")

@@ -6,14 +6,14 @@ import falcon
 
 from appliance import __version__
 from appliance.api import health
-from appliance.api.backups import routes as backups
-from appliance.books.routes import ROUTES
-from appliance.migrations.guard import SchemaGate
-from appliance.postgres.transact import Database
+from appliance.api.backups import backup_routes as backups
+from appliance.apps.books.routes import ROUTES
+from appliance.database.units_of_work import Database
+from appliance.migrations.schema_check import SchemaGate
 from appliance.settings import Settings
-from appliance.storage import Storage
-from appliance.web import documents, problems, reader
-from appliance.web.operations import Transactions
+from appliance.storage.paths import Storage
+from appliance.web import docs_page, openapi, problems
+from appliance.web.operations import OperationResource
 from appliance.web.problems import ProblemError
 from appliance.web.request_log import RequestLog
 
@@ -33,7 +33,7 @@ def create_app(
     resources: dict[str, object] = {
         **health.resources(settings, storage, database, gate),
         **{
-            route.path: Transactions(
+            route.path: OperationResource(
                 route.path, route.operations, database, settings.max_body_bytes
             )
             for route in ROUTES
@@ -42,7 +42,7 @@ def create_app(
     }
     for path, resource in resources.items():
         app.add_route(path, resource)
-    reader.install(app, document())
+    docs_page.install(app, document())
     return app
 
 
@@ -50,7 +50,7 @@ def document() -> dict[str, Any]:
     """The OpenAPI document of everything above."""
     books = [(route.path, route.operations) for route in ROUTES]
     paths = [*health.ENDPOINTS, *books, *backups.ENDPOINTS]
-    return documents.build("Appliance", __version__, DESCRIPTION, paths)
+    return openapi.build("Appliance", __version__, DESCRIPTION, paths)
 
 
 class _Gatekeeper:

@@ -8,17 +8,17 @@ import falcon
 from pydantic import BaseModel
 
 from appliance.api import probes
-from appliance.api.probes import Finding, Probe
-from appliance.backups import notes
+from appliance.api.probes import Probe, ProbeResult
+from appliance.backups import backup_status
+from appliance.database.connect import Connection
+from appliance.database.units_of_work import Database
 from appliance.handoff import history
-from appliance.migrations.guard import SchemaGate, TrackState
-from appliance.postgres import instances
-from appliance.postgres.connect import Connection
-from appliance.postgres.instances import Folder
-from appliance.postgres.ownership import read_owner
-from appliance.postgres.transact import Database
+from appliance.migrations.schema_check import SchemaGate, TrackState
 from appliance.settings import Settings
-from appliance.storage import Storage
+from appliance.storage import instances
+from appliance.storage.instances import InstanceDirectory
+from appliance.storage.lock import read_owner
+from appliance.storage.paths import Storage
 from appliance.web.endpoints import Endpoint
 from appliance.web.problems import ProblemError
 
@@ -118,20 +118,22 @@ class _Checks:
         self._storage = storage
         self._database = database
         self._gate = gate
-        self._settled = False
+        self._handoff_complete = False
 
     def up(self) -> dict[str, Any]:
         # Before it is, Postgres would note a refusal for each time that it is asked.
-        if not self._is_settled():
-            return {"settled": False}
+        if not self._is_handoff_complete():
+            return {"handoff_complete": False}
         self._database.probe(_round_trip, probes.LIMIT_S)
-        return {"settled": True, "in_sync": self._gate.open()}
+        return {"handoff_complete": True, "in_sync": self._gate.open()}
 
-    def _is_settled(self) -> bool:
+    def _is_handoff_complete(self) -> bool:
         # The API that runs alone takes no part in handoffs.
-        if not self._settled and self._instance:
-            self._settled = Folder(self._storage, self._instance).is_settled()
-        return self._settled or not self._instance
+        if not self._handoff_complete and self._instance:
+            self._handoff_complete = InstanceDirectory(
+                self._storage, self._instance
+            ).is_handoff_complete()
+        return self._handoff_complete or not self._instance
 
     def database(self) -> dict[str, Any]:
         self._database.probe(_round_trip, probes.LIMIT_S)
@@ -153,7 +155,7 @@ class _Checks:
         return {
             "ok": True,
             "role": role,
-            "settled": self._is_settled(),
+            "settled": self._is_handoff_complete(),
             "owner": vars(owner),
             "standbys": standbys,
         }
@@ -170,7 +172,7 @@ class _Checks:
         return {"ok": writable, "free_bytes": free, "writable": writable}
 
     def backup(self) -> dict[str, Any]:
-        found = notes.read(self._storage)
+        found = backup_status.read(self._storage)
         return {"ok": found.ok, **found.to_json(datetime.now(UTC))}
 
 
@@ -190,7 +192,7 @@ class _Up:
         finding = probes.run({"up": self._probe})["up"]
         if finding.error is not None:
             raise _down(f"The database does not answer: {finding.error}")
-        if not finding.facts["settled"]:
+        if not finding.facts["handoff_complete"]:
             raise _down("This container is starting, or the database is about to change hands.")
         if not finding.facts["in_sync"]:
             raise _down("The database's schema is being brought up to date.")
@@ -223,7 +225,7 @@ def _track(state: TrackState) -> dict[str, Any]:
     return {"applied": state.applied, "required": state.required, "pending": list(state.pending)}
 
 
-def _report(finding: Finding) -> dict[str, Any]:
+def _report(finding: ProbeResult) -> dict[str, Any]:
     if finding.error is not None:
         return {"ok": False, "error": finding.error}
     return finding.facts

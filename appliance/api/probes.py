@@ -14,7 +14,7 @@ LIMIT_S = 1.5
 
 
 @dataclass(frozen=True)
-class Finding:
+class ProbeResult:
     """What a probe found: `facts` if it came back in time, else `error` says what is wrong."""
 
     facts: dict[str, Any] = field(default_factory=dict)
@@ -33,10 +33,10 @@ class Probe:
         self._ask = ask
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._questions: queue.SimpleQueue[Future[Finding]] = queue.SimpleQueue()
-        self._current: Future[Finding] | None = None
+        self._questions: queue.SimpleQueue[Future[ProbeResult]] = queue.SimpleQueue()
+        self._current: Future[ProbeResult] | None = None
 
-    def start(self) -> "Future[Finding]":
+    def start(self) -> "Future[ProbeResult]":
         """Ask, or join the question that is still under way."""
         with self._lock:
             if self._current is None or self._current.done():
@@ -51,7 +51,7 @@ class Probe:
         while True:
             self._questions.get().set_result(self._find())
 
-    def _find(self) -> Finding:
+    def _find(self) -> ProbeResult:
         started = perf_counter()
         try:
             facts, error = self._ask(), None
@@ -59,21 +59,21 @@ class Probe:
             facts, error = {}, str(failure)
         except Exception as failure:
             facts, error = {}, f"{type(failure).__name__}: {failure}".splitlines()[0]
-        return Finding(facts, error, _milliseconds(started))
+        return ProbeResult(facts, error, _milliseconds(started))
 
 
-def run(probes: dict[str, Probe]) -> dict[str, Finding]:
+def run(probes: dict[str, Probe]) -> dict[str, ProbeResult]:
     """Ask all of them at once; none takes longer than the limit."""
     started = perf_counter()
     questions = {name: probe.start() for name, probe in probes.items()}
     return {name: _wait(question, started) for name, question in questions.items()}
 
 
-def _wait(question: "Future[Finding]", started: float) -> Finding:
+def _wait(question: "Future[ProbeResult]", started: float) -> ProbeResult:
     try:
         return question.result(timeout=max(0.0, started + LIMIT_S - perf_counter()))
     except TimeoutError:
-        return Finding(error=f"no answer in {LIMIT_S} s", duration_ms=_milliseconds(started))
+        return ProbeResult(error=f"no answer in {LIMIT_S} s", duration_ms=_milliseconds(started))
 
 
 def _milliseconds(started: float) -> float:

@@ -1,1 +1,1 @@
-"""Backups that are proven to restore: made, kept in several places, verified, restored."""
+"""Backups: created, kept in several destinations, verified by restoring them, restored."""

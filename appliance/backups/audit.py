@@ -7,10 +7,10 @@ import stat
 from collections import deque
 from typing import Any
 
-from appliance.backups.errors import BackupError
-from appliance.files import fsync_directory, give_to_owner_of
-from appliance.postgres.ownership import now
-from appliance.storage import Storage
+from appliance.backups.backup_errors import BackupError
+from appliance.storage.lock import now
+from appliance.storage.paths import Storage
+from appliance.system.files import fsync_directory, give_to_owner_of
 
 Fact = str | int | float | bool | list[str] | None
 

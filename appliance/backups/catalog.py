@@ -4,20 +4,20 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from appliance.backups import names
-from appliance.backups.destinations.contract import Destination, Entry
-from appliance.backups.errors import (
+from appliance.backups.backup_errors import (
     BackupError,
     ConflictError,
     DamagedError,
     DestinationError,
     NotFoundError,
 )
-from appliance.backups.manifest import Manifest, damaged
+from appliance.backups.destinations.destination import Destination, StoredBackup
+from appliance.backups.format import backup_name
+from appliance.backups.format.manifest import Manifest, damaged_error
 
 
 @dataclass(frozen=True)
-class Listed:
+class CatalogEntry:
     """One backup: the names of the `destinations` that keep it, its `path` in the first of them.
 
     `manifest` is None if it cannot be used; `fault` says why. `everywhere` are damaged copies too.
@@ -43,7 +43,7 @@ class Listed:
     def usable(self) -> Manifest:
         """Its manifest; raises its fault if it has none that can be used."""
         if self.manifest is None:
-            raise self.fault or damaged(self.name, "its manifest cannot be read")
+            raise self.fault or damaged_error(self.name, "its manifest cannot be read")
         return self.manifest
 
 
@@ -52,55 +52,55 @@ class Catalog:
 
     def __init__(self, destinations: Iterable[Destination]) -> None:
         self._destinations = {destination.name: destination for destination in destinations}
-        self.away: list[DestinationError] = []
+        self.unreachable: list[DestinationError] = []
 
     @property
     def destinations(self) -> list[Destination]:
         """All of them, in the order of the settings."""
         return list(self._destinations.values())
 
-    def all(self, *, whole: bool = False) -> list[Listed]:
+    def all(self, *, whole: bool = False) -> list[CatalogEntry]:
         """Every backup, the newest first; damaged ones at the end.
 
-        Why a destination could not be asked is in `away` then. Raises DestinationError if that is
+        `unreachable` then says why one could not be asked. Raises DestinationError if that is
         so for all of them; with `whole`, for one.
         """
-        found: dict[str, list[tuple[Destination, Entry]]] = {}
-        self.away = []
+        found: dict[str, list[tuple[Destination, StoredBackup]]] = {}
+        self.unreachable = []
         for destination in self.destinations:
             try:
                 entries = destination.list_manifests()
             except DestinationError as error:
-                self.away.append(error)
+                self.unreachable.append(error)
                 continue
             for entry in entries:
                 found.setdefault(entry.name, []).append((destination, entry))
-        if self.away and (whole or len(self.away) == len(self.destinations)):
-            raise self.away[0]
-        listed = [_listed(name, copies) for name, copies in found.items()]
+        if self.unreachable and (whole or len(self.unreachable) == len(self.destinations)):
+            raise self.unreachable[0]
+        listed = [_catalog_entry(name, copies) for name, copies in found.items()]
         return sorted(listed, key=lambda one: (one.created_at or "", one.name), reverse=True)
 
-    def find(self, name: str, *, whole: bool = False) -> Listed:
+    def find(self, name: str, *, whole: bool = False) -> CatalogEntry:
         """One backup; raises NotFoundError, or BadRequestError for what is no name."""
-        names.check(name)
+        backup_name.check(name)
         for one in self.all(whole=whole):
             if one.name == name:
                 return one
-        if self.away:
-            raise self.away[0]
+        if self.unreachable:
+            raise self.unreachable[0]
         raise NotFoundError(
             f"There is no backup {name} in {', '.join(self._destinations)}.",
             "List the backups to see which there are.",
         )
 
-    def keepers(self, listed: Listed) -> list[Destination]:
+    def destinations_of(self, listed: CatalogEntry) -> list[Destination]:
         """The destinations that keep a backup."""
         return [self._destinations[name] for name in listed.destinations]
 
-    def remove(self, listed: Listed) -> int:
+    def remove(self, listed: CatalogEntry) -> int:
         """Remove a backup from all of them; returns bytes freed."""
-        keepers = [self._destinations[name] for name in listed.everywhere]
-        return sum(destination.delete(listed.name) for destination in keepers)
+        kept_in = [self._destinations[name] for name in listed.everywhere]
+        return sum(destination.delete(listed.name) for destination in kept_in)
 
     def refuse_taken(self, name: str) -> None:
         """Raise ConflictError if one of them has a backup of this name."""
@@ -121,11 +121,11 @@ class Catalog:
             )
 
 
-def _listed(name: str, copies: list[tuple[Destination, Entry]]) -> Listed:
+def _catalog_entry(name: str, copies: list[tuple[Destination, StoredBackup]]) -> CatalogEntry:
     everywhere = tuple(destination.name for destination, _ in copies)
     # A damaged copy must not hide a whole one.
     copies = [copy for copy in copies if copy[1].manifest is not None] or copies
     first, entry = copies[0]
     path = f"{first.where.rstrip('/')}/{name}"
-    keepers = tuple(destination.name for destination, _ in copies)
-    return Listed(name, path, keepers, entry.manifest, entry.fault, everywhere)
+    kept_in = tuple(destination.name for destination, _ in copies)
+    return CatalogEntry(name, path, kept_in, entry.manifest, entry.fault, everywhere)

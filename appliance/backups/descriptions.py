@@ -2,21 +2,21 @@
 
 from typing import Any
 
-from appliance.backups.catalog import Listed
-from appliance.backups.manifest import Manifest
-from appliance.backups.operations import Pruned
+from appliance.backups.catalog import CatalogEntry
+from appliance.backups.format.manifest import Manifest
+from appliance.backups.service import PruneResult
 from appliance.postgres import config
 
 
-def describe(listed: Listed) -> dict[str, Any]:
+def describe(entry: CatalogEntry) -> dict[str, Any]:
     """One backup in a list. What is damaged has a `fault`, and nothing that is not known."""
-    manifest = listed.manifest
+    manifest = entry.manifest
     known = _facts(manifest) if manifest else {}
     return {
-        "name": listed.name,
-        "path": listed.path,
-        "destinations": list(listed.destinations),
-        "fault": str(listed.fault) if listed.fault else None,
+        "name": entry.name,
+        "path": entry.path,
+        "destinations": list(entry.destinations),
+        "fault": str(entry.fault) if entry.fault else None,
         "created_at": None,
         "size": None,
         "counts": None,
@@ -26,13 +26,13 @@ def describe(listed: Listed) -> dict[str, Any]:
     }
 
 
-def describe_fully(listed: Listed) -> dict[str, Any]:
+def describe_fully(entry: CatalogEntry) -> dict[str, Any]:
     """One backup with all that its manifest says, but the single files."""
-    manifest = listed.manifest
+    manifest = entry.manifest
     if manifest is None:
-        return describe(listed)
+        return describe(entry)
     return {
-        **describe(listed),
+        **describe(entry),
         "finished_at": manifest.finished_at,
         "appliance_version": manifest.appliance_version,
         "postgres_version": manifest.postgres_version,
@@ -50,7 +50,7 @@ def describe_fully(listed: Listed) -> dict[str, Any]:
     }
 
 
-def describe_pruned(pruned: Pruned) -> dict[str, Any]:
+def describe_pruned(pruned: PruneResult) -> dict[str, Any]:
     """What pruning did."""
     return {
         "deleted_count": len(pruned.deleted_names),

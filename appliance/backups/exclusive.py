@@ -5,10 +5,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from appliance.backups.errors import ConflictError
-from appliance.files import write_atomically
-from appliance.postgres import ownership
-from appliance.storage import Storage
+from appliance.backups.backup_errors import ConflictError
+from appliance.storage import lock
+from appliance.storage.paths import Storage
+from appliance.system.files import write_atomically
 
 _LOOK_EVERY_S = 0.2
 
@@ -21,25 +21,25 @@ def holding(storage: Storage, action: str, wait_s: float = 0.0) -> Iterator[None
     """
     deadline = time.monotonic() + wait_s
     while True:
-        with ownership.holding(storage.backup_lock) as ours:
+        with lock.holding(storage.backup_lock) as ours:
             if ours:
-                _note(storage, action)
+                _write_holder(storage, action)
                 yield
                 return
         if time.monotonic() >= deadline:
             raise ConflictError(
-                f"Another one is at work on the backups of this storage: {_at_work(storage)}.",
+                f"Another one is at work on the backups of this storage: {_holder(storage)}.",
                 "Wait for its end, then do it again.",
             )
         time.sleep(_LOOK_EVERY_S)
 
 
-def _note(storage: Storage, action: str) -> None:
-    text = json.dumps({"action": action, "since": ownership.now()})
+def _write_holder(storage: Storage, action: str) -> None:
+    text = json.dumps({"action": action, "since": lock.now()})
     write_atomically(storage.backup_work, text + "\n", durable=False)
 
 
-def _at_work(storage: Storage) -> str:
+def _holder(storage: Storage) -> str:
     try:
         note = json.loads(storage.backup_work.read_text(encoding="utf-8"))
         return f"{note['action']}, since {note['since']}"

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import psycopg
 
-from appliance.postgres.connect import Connection
+from appliance.database.connect import Connection
 
-_COPIES = "SELECT relid, bytes_processed FROM pg_stat_progress_copy WHERE datname = %s"
+_COPY_PROGRESS = "SELECT relid, bytes_processed FROM pg_stat_progress_copy WHERE datname = %s"
 
 
 @dataclass(frozen=True)
@@ -42,32 +42,32 @@ class Progress:
         """A phase begins, over so many bytes."""
         self._phase, self._total, self._done, self._base, self._tables = phase, total, 0, 0, 0
         self._started = time.monotonic()
-        self._tell()
+        self._report_step()
 
     def add(self, count: int) -> None:
         """So many bytes more."""
         self._done += count
-        self._tell()
+        self._report_step()
 
     def at(self, done: int, tables: int) -> None:
         """So many bytes and tables of the current part."""
         self._done, self._tables = max(self._done, self._base + done), tables
-        self._tell()
+        self._report_step()
 
     def part_ends(self, size: int) -> None:
         """A part of the phase, of so many bytes, is done."""
         self._base += size
         self._done = max(self._done, self._base)
-        self._tell()
+        self._report_step()
 
-    def _tell(self) -> None:
+    def _report_step(self) -> None:
         done = min(self._done, self._total)
         elapsed = time.monotonic() - self._started
         left = elapsed * (self._total - done) / done if done and elapsed > 1 else None
         self._report(Step(self._phase, done, self._total, self._tables, left))
 
 
-class CopyWatch:
+class CopyProgress:
     """What COPY has done in one database, looked up from beside it."""
 
     def __init__(self, connection: Connection, database: str, progress: Progress) -> None:
@@ -76,10 +76,10 @@ class CopyWatch:
         self._progress = progress
         self._bytes: dict[int, int] = {}
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Look once."""
         try:
-            for table, size in self._connection.execute(_COPIES, (self._database,)):
+            for table, size in self._connection.execute(_COPY_PROGRESS, (self._database,)):
                 self._bytes[table] = size
         except psycopg.Error:
             # If the database is gone, whoever does the work says so.

@@ -5,12 +5,12 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
-from appliance.backups.errors import BadRequestError
+from appliance.backups.backup_errors import BadRequestError
 
 _GENERATED = r"appliance-[0-9]{4}-[0-9]{2}-[0-9]{2}-[0-9]{6}-[0-9a-f]{4}"
 
 
-class Entry(Protocol):
+class Prunable(Protocol):
     """A backup in a list; a Manifest is one. `created_at` is ISO 8601, None if it is damaged."""
 
     @property
@@ -22,12 +22,12 @@ class Entry(Protocol):
         """What time it holds the state of."""
 
 
-AnEntry = TypeVar("AnEntry", bound=Entry)
+AnyPrunable = TypeVar("AnyPrunable", bound=Prunable)
 
 
 def to_prune(
-    backups: Sequence[AnEntry], keep: int, *, generated_only: bool, spare: Collection[str] = ()
-) -> list[AnEntry]:
+    backups: Sequence[AnyPrunable], keep: int, *, generated_only: bool, spare: Collection[str] = ()
+) -> list[AnyPrunable]:
     """The backups beyond the newest `keep`, oldest first; raises BadRequestError below 1.
 
     `generated_only` is for the schedule: what a user gave a name is neither counted nor pruned.
@@ -50,7 +50,7 @@ def to_prune(
 
 
 def is_generated(name: str) -> bool:
-    """Whether this is a name as `names.generate` makes them.
+    """Whether this is a name as `backup_name.generate` makes them.
 
     >>> is_generated("appliance-2026-11-20-130000-0a1b"), is_generated("before-audit")
     (True, False)

@@ -10,12 +10,12 @@ from typing import Any
 import click
 
 from appliance.backups import descriptions
-from appliance.backups.operations import Backups
-from appliance.cli import backup_options, backup_text, context
+from appliance.backups.service import BackupService
+from appliance.cli import backup_options, backup_table, context
 from appliance.cli.main import print_json
-from appliance.cli.progress import Line, size
+from appliance.cli.progress_bar import ProgressBar, size
 from appliance.errors import ApplianceError, ExitCode
-from appliance.words import extent
+from appliance.system.text import extent
 
 
 @click.group()
@@ -36,8 +36,8 @@ def create(name: str | None, to: tuple[str, ...], folder: Path | None, as_json: 
 
     Ends with 1 unless it is kept in every destination.
     """
-    with _desk(as_json, folder=folder, destinations=to) as desk:
-        made = desk.create(name)
+    with _service(as_json, folder=folder, destinations=to) as service:
+        made = service.create(name)
     if as_json:
         print_json(descriptions.describe_fully(made))
     else:
@@ -53,21 +53,21 @@ def list_(folder: Path | None, as_json: bool) -> int:
 
     Ends with 1 if one of them is damaged or a destination is away; the others are listed then, too.
     """
-    with _desk(as_json, folder=folder) as desk:
-        found, away = desk.catalog.all(), desk.catalog.away
+    with _service(as_json, folder=folder) as service:
+        found, unreachable = service.catalog.all(), service.catalog.unreachable
     if as_json:
         print_json([descriptions.describe(one) for one in found])
     elif found:
-        backup_text.print_table(found)
-    elif not away:
+        backup_table.print_table(found)
+    elif not unreachable:
         click.echo("There are no backups. Make one: appliance backup create")
-    for error in away:
+    for error in unreachable:
         click.echo(f"appliance: {error}", err=True)
     damaged = [one.name for one in found if one.fault]
     if damaged:
         click.echo(f"appliance: damaged: {', '.join(damaged)}.", err=True)
         click.echo("  What to do: appliance backup show NAME", err=True)
-    return ExitCode.FAILURE if away or damaged else ExitCode.OK
+    return ExitCode.FAILURE if unreachable or damaged else ExitCode.OK
 
 
 @backup.command()
@@ -76,12 +76,12 @@ def list_(folder: Path | None, as_json: bool) -> int:
 @backup_options.json
 def show(name: str, folder: Path | None, as_json: bool) -> int:
     """Show what is in a backup. Ends with 1 if it is damaged."""
-    with _desk(as_json, folder=folder) as desk:
-        found = descriptions.describe_fully(desk.catalog.find(name))
+    with _service(as_json, folder=folder) as service:
+        found = descriptions.describe_fully(service.catalog.find(name))
     if as_json:
         print_json(found)
     else:
-        backup_text.print_one(found)
+        backup_table.print_one(found)
     return ExitCode.FAILURE if found["fault"] else ExitCode.OK
 
 
@@ -97,8 +97,8 @@ def verify(name: str, as_json: bool, **where: Any) -> None:
 
     Ends with 1 if it is not what it says, or cannot be opened.
     """
-    with _desk_to_read(as_json, **where) as desk:
-        proof = desk.verify(name)
+    with _service_to_read(as_json, **where) as service:
+        proof = service.verify(name)
     if as_json:
         print_json(vars(proof))
     else:
@@ -122,8 +122,8 @@ def restore(name: str, force: bool, as_json: bool, **where: Any) -> None:
     Ends with 1 if the backup or the data that is there forbids it, and with 6 if the appliance does
     not run. Nothing has changed then.
     """
-    with _desk_to_read(as_json, **where) as desk:
-        manifest = desk.restore(name, force=force)
+    with _service_to_read(as_json, **where) as service:
+        manifest = service.restore(name, force=force)
     if as_json:
         print_json({"name": name, "restored": True, "created_at": manifest.created_at})
     else:
@@ -140,12 +140,12 @@ def prune(keep: int, yes: bool, folder: Path | None, as_json: bool) -> None:
 
     Ends with 1 if nobody is there to say yes, or a destination is away: nothing is removed then.
     """
-    with _desk(as_json, folder=folder) as desk:
-        doomed = desk.to_prune(keep)
+    with _service(as_json, folder=folder) as service:
+        doomed = service.to_prune(keep)
         if doomed and not yes:
             click.echo("These go: " + ", ".join(doomed), err=True)
             _ask("Remove them?")
-        done = descriptions.describe_pruned(desk.prune(keep))
+        done = descriptions.describe_pruned(service.prune(keep))
     if as_json:
         print_json(done)
     else:
@@ -163,11 +163,11 @@ def delete(name: str, yes: bool, folder: Path | None, as_json: bool) -> None:
 
     Ends with 1 if nobody is there to say yes, or a destination is away: nothing is removed then.
     """
-    with _desk(as_json, folder=folder) as desk:
-        desk.catalog.find(name)
+    with _service(as_json, folder=folder) as service:
+        service.catalog.find(name)
         if not yes:
             _ask(f"Remove {name}?")
-        freed = desk.delete(name)
+        freed = service.delete(name)
     if as_json:
         print_json({"name": name, "bytes_freed": freed})
     else:
@@ -175,35 +175,37 @@ def delete(name: str, yes: bool, folder: Path | None, as_json: bool) -> None:
 
 
 @contextmanager
-def _desk_to_read(
+def _service_to_read(
     as_json: bool,
     *,
     identities: Sequence[Path],
     passphrase_file: Path | None,
     source: str | None,
     folder: Path | None,
-) -> Iterator[Backups]:
+) -> Iterator[BackupService]:
     # Root may read a key file that the database's user may not.
     keys = [_secret(path) for path in identities]
     passphrase = _secret(passphrase_file) if passphrase_file else None
     one = [source] if source else []
-    with _desk(
+    with _service(
         as_json, folder=folder, destinations=one, identities=keys, passphrase=passphrase
-    ) as desk:
-        yield desk
+    ) as service:
+        yield service
 
 
 @contextmanager
-def _desk(as_json: bool, **options: Any) -> Iterator[Backups]:
-    from appliance.backups import desk
+def _service(as_json: bool, **options: Any) -> Iterator[BackupService]:
+    from appliance.backups import build_service
 
     settings, storage = context.load()
     context.require_storage(storage)
     actor = f"command line (user {getpass.getuser()})"
-    users = context.become_database_user(storage)
-    line = Line(quiet=as_json)
+    users = context.run_as_database_user(storage)
+    line = ProgressBar(quiet=as_json)
     try:
-        yield desk.backups(settings, storage, users, actor=actor, report=line.show, **options)
+        yield build_service.build(
+            settings, storage, users, actor=actor, report=line.show, **options
+        )
     finally:
         line.clear()
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import psycopg
 from psycopg import errors
 
-from appliance import identities
 from appliance import settings as environment
+from appliance.database.connect import Connection, connect, reason, unreachable
 from appliance.errors import ApplianceError, DatabaseError, SchemaError
-from appliance.identities import Identities
 from appliance.postgres import config
-from appliance.postgres.connect import Connection, connect, reason, unreachable
 from appliance.settings import Settings
-from appliance.storage import Storage
+from appliance.storage.paths import Storage
+from appliance.system import system_users
+from appliance.system.system_users import SystemUsers
 
 _NOT_MIGRATED = (errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedColumn)
 
@@ -35,11 +35,11 @@ def require_storage(storage: Storage) -> None:
         )
 
 
-def become_database_user(storage: Storage) -> Identities:
+def run_as_database_user(storage: Storage) -> SystemUsers:
     """Go on as the user that owns backups and the cluster; returns who is who on this machine."""
-    users = identities.detect()
+    users = system_users.detect()
     needed = [Path(sys.prefix), Path(sys.base_prefix), Path(__file__), storage.root]
-    identities.become(users.database, *needed)
+    system_users.drop_privileges(users.database, *needed)
     return users
 
 

@@ -4,7 +4,7 @@ import click
 
 from appliance.backups.progress import Progress, silent
 from appliance.cli import context
-from appliance.resources import detect
+from appliance.system.limits import detect
 
 
 @click.group()
@@ -15,13 +15,14 @@ def hook() -> None:
 @hook.command(name="pre-backup")
 def pre_backup() -> None:
     """Dump all databases to backups/.hook in the storage, for the platform to copy."""
-    from appliance.backups import archives, hooks
+    from appliance.backups.platform import hooks
+    from appliance.backups.server import pg_tools
 
     settings, storage = context.load()
     context.require_storage(storage)
-    context.become_database_user(storage)
-    archives.prepare_environment()
-    jobs = archives.jobs(detect(settings.num_cpus))
+    context.run_as_database_user(storage)
+    pg_tools.prepare_environment()
+    jobs = pg_tools.job_count(detect(settings.num_cpus))
     made = hooks.pre_backup(storage, jobs=jobs, progress=Progress(silent))
     click.echo(f"{storage.hook_backup} is ready to be copied ({made.size} bytes).")
 
@@ -29,18 +30,19 @@ def pre_backup() -> None:
 @hook.command(name="post-restore")
 def post_restore() -> None:
     """Make the database anew from what a backup of the platform holds. Nothing may run on it."""
-    from appliance import identities
-    from appliance.backups import archives, hooks
-    from appliance.backups.rebuild import Builder
+    from appliance.backups.platform import hooks
+    from appliance.backups.restore.restore_cluster import ClusterBuilder
+    from appliance.backups.server import pg_tools
+    from appliance.system import system_users
 
     settings, storage = context.load()
-    users = identities.detect()
+    users = system_users.detect()
     storage.prepare(users)
     resources = detect(settings.num_cpus)
-    descriptor = hooks.own(storage, users)
-    archives.prepare_environment()
+    descriptor = hooks.take_ownership(storage, users)
+    pg_tools.prepare_environment()
     hooks.post_restore(
-        Builder(storage, users, resources, archives.jobs(resources), Progress(silent)),
+        ClusterBuilder(storage, users, resources, pg_tools.job_count(resources), Progress(silent)),
         descriptor,
         only=settings.restore_db,
         choice=settings.restore_from,

@@ -4,7 +4,7 @@ import click
 
 from appliance.cli import context
 from appliance.postgres import binaries, config
-from appliance.process import become
+from appliance.system.process import exec_program
 
 _ROLES = (config.OWNER_ROLE, config.API_ROLE, config.SUPERUSER)
 
@@ -26,4 +26,4 @@ def psql(role: str, arguments: tuple[str, ...]) -> None:
     with context.connected(storage, role):
         pass
     target = ["-h", str(storage.run), "-U", role, "-d", config.DATABASE]
-    become(binaries.program("psql"), [*target, *arguments])
+    exec_program(binaries.program("psql"), [*target, *arguments])

@@ -6,38 +6,39 @@ from dataclasses import replace
 
 import click
 
-from appliance import identities
 from appliance import settings as environment
-from appliance.log import write_line
 from appliance.settings import Settings
-from appliance.storage import Storage
+from appliance.storage.paths import Storage
+from appliance.system import system_users
+from appliance.system.log import write_line
 
 
 @click.command()
 def up() -> int:
     """Run Postgres and the API, until SIGTERM or Ctrl-C."""
-    from appliance import generated_secrets, supervision
-    from appliance.postgres import hook_window, instances, ownership
-    from appliance.process import keep_log_descriptor
+    from appliance.settings import generated_secrets
+    from appliance.storage import copy_detection, instances, lock
+    from appliance.supervision import supervisor
+    from appliance.system.process import keep_log_descriptor
 
     settings = _load()
     storage = Storage(settings.storage_dir)
-    users = identities.detect()
+    users = system_users.detect()
     storage.prepare(users)
     if not settings.allow_broken_flock:
-        ownership.check_locks_exclude(storage)
+        lock.check_locks_exclude(storage)
     settings = generated_secrets.complete(settings, storage)
     _warn_of_missing_copies(settings, storage)
     instance = secrets.token_hex(6)
     instances.register(storage, instance, users.database)
-    if supervision.in_image() and instances.has_lived_before():
+    if supervisor.in_image() and instances.was_started_before():
         # `docker restart`, or Docker's own after a crash: only a new container gets the database.
-        instances.Folder(storage, instance).note_claim()
+        instances.InstanceDirectory(storage, instance).note_request()
     environment.export(replace(settings, appliance_instance=instance))
     environment.set_variable("APPLIANCE_PYTHON", sys.executable)
     keep_log_descriptor()
-    exit_code = supervision.run()
-    hook_window.close_if_stopped(storage)
+    exit_code = supervisor.run()
+    copy_detection.close_window_if_stopped(storage)
     return exit_code
 
 
@@ -48,12 +49,12 @@ def api() -> None:
     The database is another process' on the same storage. It refuses to start if the schema is
     behind this version (see SKIP_SCHEMA_CHECK).
     """
-    from appliance.api import program
+    from appliance.api import serve
 
     settings = _load()
     storage = Storage(settings.storage_dir)
-    program.check_schema(settings, storage)
-    program.run(settings, storage, identities.detect().api)
+    serve.check_schema(settings, storage)
+    serve.run(settings, storage, system_users.detect().api)
 
 
 @click.command()
@@ -65,15 +66,15 @@ def api() -> None:
 )
 def migrate(adopt: tuple[str, ...]) -> None:
     """Apply pending migrations by hand, and end. `appliance up` does it by itself."""
-    from appliance import upkeep
+    from appliance.agent import maintenance
     from appliance.cli import context
     from appliance.postgres import config
 
     settings, storage = context.load()
-    # By hand one wants to hear it at once; upkeep waits for the database as long as it takes.
+    # By hand one wants to hear it at once; the agent waits for the database as long as it takes.
     with context.connected(storage, config.SUPERUSER, database="postgres"):
         pass
-    count = upkeep.migrate(settings, storage, adopt)
+    count = maintenance.migrate(settings, storage, adopt)
     done = "adopted or applied" if adopt else "applied"
     click.echo(
         f"{count} migration{'s' * (count != 1)} {done}."

@@ -8,20 +8,21 @@ import click
 import psycopg
 
 from appliance import __version__
-from appliance.backups import notes
+from appliance.backups import backup_status
 from appliance.cli import context
 from appliance.cli.main import print_json
-from appliance.cli.progress import size
+from appliance.cli.progress_bar import size
+from appliance.database.connect import Connection, connect, reason
 from appliance.errors import ExitCode
 from appliance.handoff import history
-from appliance.migrations import guard
-from appliance.migrations.guard import SchemaState
+from appliance.migrations import schema_check
+from appliance.migrations.schema_check import SchemaState
 from appliance.migrations.tracks import load_tracks
-from appliance.postgres import config, instances, ownership
-from appliance.postgres.connect import Connection, connect, reason
+from appliance.postgres import config
 from appliance.settings import Settings
-from appliance.storage import Storage, mebibytes
-from appliance.words import counted
+from appliance.storage import instances, lock
+from appliance.storage.paths import Storage, mebibytes
+from appliance.system.text import counted
 
 SHOWN = 5
 
@@ -41,18 +42,18 @@ def status(as_json: bool) -> int:
 
 def collect(settings: Settings, storage: Storage) -> dict[str, Any]:
     """Gather the facts; a database that does not answer is one of them."""
-    owner = ownership.read_owner(storage)
+    owner = lock.read_owner(storage)
     return {
         "version": __version__,
         "storage": {"path": str(storage.root), "free_bytes": _free(storage)},
-        "owner": {**asdict(owner), "running": ownership.is_owned(storage)} if owner else None,
+        "owner": {**asdict(owner), "running": lock.is_owned(storage)} if owner else None,
         "standbys": [
             asdict(instance)
             for instance in instances.living(storage)
             if owner is None or instance.instance != owner.instance
         ],
         "database": _database(settings, storage),
-        "backup": notes.read(storage).to_json(datetime.now(UTC)),
+        "backup": backup_status.read(storage).to_json(datetime.now(UTC)),
     }
 
 
@@ -63,7 +64,7 @@ def _database(settings: Settings, storage: Storage) -> dict[str, Any]:
             return {
                 "ok": True,
                 **_facts(connection),
-                "migrations": _migrations(guard.read_schema_state(connection, tracks)),
+                "migrations": _migrations(schema_check.read_schema_state(connection, tracks)),
                 "handoffs": _handoffs(connection),
             }
     except psycopg.Error as error:

@@ -5,11 +5,11 @@ They change nothing and may run beside a working appliance.
 
 from collections.abc import Callable
 
-from appliance.doctor import database, machine, storage
+from appliance.doctor import check_database, check_machine, check_storage
 from appliance.doctor.finding import Finding, Subject, of_error, ok, warning
 from appliance.errors import ApplianceError
 from appliance.settings import Environment
-from appliance.storage import Storage
+from appliance.storage.paths import Storage
 
 __all__ = ["Finding", "examine"]
 
@@ -33,17 +33,17 @@ def _settings(environment: Environment) -> list[Finding]:
 
 
 _CHECKS: dict[str, Callable[[Subject], Finding]] = {
-    "storage": storage.folder,
-    "disk": storage.disk,
-    "socket path": storage.socket_path,
-    "locks": storage.locks,
-    "owner": storage.owner,
-    "users": machine.users,
-    "programs": machine.programs,
-    "memory": machine.memory,
-    "shared memory": machine.shared_memory,
-    "port": machine.port,
-    "clock": machine.clock,
-    "cluster": database.cluster_files,
-    "schema": database.schema,
+    "storage": check_storage.folder,
+    "disk": check_storage.disk,
+    "socket path": check_storage.socket_path,
+    "locks": check_storage.locks,
+    "owner": check_storage.owner,
+    "users": check_machine.users,
+    "programs": check_machine.programs,
+    "memory": check_machine.memory,
+    "shared memory": check_machine.shared_memory,
+    "port": check_machine.port,
+    "clock": check_machine.clock,
+    "cluster": check_database.cluster_files,
+    "schema": check_database.schema,
 }

@@ -5,7 +5,7 @@ from typing import Literal
 
 from appliance.errors import ApplianceError
 from appliance.settings import Settings
-from appliance.storage import Storage
+from appliance.storage.paths import Storage
 
 State = Literal["ok", "warning", "problem"]
 

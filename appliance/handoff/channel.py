@@ -1,4 +1,4 @@
-"""What stewards say to each other: lines of JSON over a socket in the container's folder.
+"""What agents say to each other: lines of JSON over a socket in the container's folder.
 
 A message is courtesy, never the truth: whoever holds the lock owns the database.
 """
@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from appliance.identities import Identities
+from appliance.system.system_users import SystemUsers
 
 PROTOCOL = 1
 CONNECT_LIMIT_S = 2.0
@@ -108,7 +108,7 @@ class Channel:
         return read
 
 
-def listen(path: Path, users: Identities | None = None) -> socket.socket:
+def listen(path: Path, users: SystemUsers | None = None) -> socket.socket:
     """Listen at `path`, where nobody else does; what an earlier process left there is replaced.
 
     Only our own user may connect. Root gives it to the database's user instead, and lets the

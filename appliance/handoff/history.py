@@ -8,10 +8,10 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from appliance import __version__
+from appliance.database.connect import Connection
+from appliance.database.holds import Hold
 from appliance.handoff.channel import Message
 from appliance.handoff.phases import milliseconds
-from appliance.postgres.connect import Connection
-from appliance.postgres.waits import Hold
 
 KEPT = 1000
 
@@ -61,14 +61,14 @@ class Handoff:
         return {**asdict(self), "served_at": self.served_at.isoformat(timespec="milliseconds")}
 
 
-def record(owner: Connection, instance: str, taking: Message, serving_at: float) -> str:
-    """Write a row about what `taking` tells, and return it as words for the log.
+def record(owner: Connection, instance: str, acquisition: Message, serving_at: float) -> str:
+    """Write a row about what `acquisition` tells, and return it as words for the log.
 
     `serving_at` is when Postgres began to answer, in seconds of the monotonic clock; 0 if nobody
     knows.
     """
-    previous = taking.get("previous") or {}
-    kind, phases = _kind(taking, instance), _phases(taking, serving_at)
+    previous = acquisition.get("previous") or {}
+    kind, phases = _kind(acquisition, instance), _phases(acquisition, serving_at)
     owner.execute(
         _RECORD,
         (
@@ -111,17 +111,17 @@ def prune(owner: Connection) -> None:
         owner.execute(_PRUNE.format(table).encode(), (KEPT,))
 
 
-def _kind(taking: Message, instance: str) -> str:
-    if taking.get("was_heir"):
+def _kind(acquisition: Message, instance: str) -> str:
+    if acquisition.get("was_heir"):
         return "handoff"
-    previous = taking.get("previous") or {}
+    previous = acquisition.get("previous") or {}
     return "takeover" if previous.get("instance", instance) != instance else "restart"
 
 
-def _phases(taking: Message, serving_at: float) -> dict[str, float]:
-    phases = dict(taking.get("phases_ms") or {})
-    taken_at, prepared_at = float(taking["at"]), float(taking["prepared"])
-    stopping_at = float(taking.get("stopping_at") or 0)
+def _phases(acquisition: Message, serving_at: float) -> dict[str, float]:
+    phases = dict(acquisition.get("phases_ms") or {})
+    taken_at, prepared_at = float(acquisition["at"]), float(acquisition["prepared"])
+    stopping_at = float(acquisition.get("stopping_at") or 0)
     if stopping_at:
         phases["stop"] = milliseconds(stopping_at, taken_at)
     phases["prepare"] = milliseconds(taken_at, prepared_at)

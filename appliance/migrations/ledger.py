@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
+from appliance.database.connect import Connection
 from appliance.errors import SchemaError
 from appliance.migrations.tracks import Migration, Track
-from appliance.postgres.connect import Connection
 
 
 @dataclass(frozen=True)
-class Entry:
+class AppliedMigration:
     """One applied migration as the database remembers it."""
 
     number: int
@@ -46,14 +46,14 @@ def create(connection: Connection, track: Track) -> None:
     connection.execute(sql.SQL("GRANT SELECT ON {} TO app").format(_table(track)))
 
 
-def read(connection: Connection, track: Track) -> tuple[Entry, ...]:
+def read(connection: Connection, track: Track) -> tuple[AppliedMigration, ...]:
     """Every applied migration of the track, in order; empty if there is no ledger."""
     if not exists(connection, track):
         return ()
     rows = connection.execute(
         sql.SQL("SELECT number, name, checksum FROM {} ORDER BY number").format(_table(track))
     )
-    return tuple(Entry(*row) for row in rows)
+    return tuple(AppliedMigration(*row) for row in rows)
 
 
 def record(
@@ -69,7 +69,7 @@ def record(
     )
 
 
-def pending(track: Track, entries: tuple[Entry, ...]) -> tuple[Migration, ...]:
+def pending(track: Track, entries: tuple[AppliedMigration, ...]) -> tuple[Migration, ...]:
     """The migrations still to run; raises SchemaError if ledger and files contradict each other.
 
     Entries beyond the last file are fine: the database is ahead of this version.

@@ -8,11 +8,11 @@ import psycopg
 from psycopg import errors
 
 from appliance import __version__
+from appliance.database.connect import Connection, is_away
 from appliance.errors import DatabaseError, SchemaError
-from appliance.migrations import failures, ledger, statements
-from appliance.migrations.planning import Plan, plan
+from appliance.migrations import ledger, migration_errors, statements
+from appliance.migrations.plan import Plan, plan
 from appliance.migrations.tracks import Migration, Track
-from appliance.postgres.connect import Connection, is_away
 
 # Any two migrations of this database exclude each other by this number.
 ADVISORY_LOCK = 0x4150_504C_0001
@@ -25,7 +25,7 @@ _POLL_S = 0.02
 # What a file may leave behind in the session: pg_dump's files empty the search_path for example.
 _FORGET_THE_LAST_FILE = "RESET SESSION AUTHORIZATION; RESET ALL; DISCARD TEMP"
 
-Report = Callable[[str], None]
+WriteLine = Callable[[str], None]
 
 
 def migrate(
@@ -33,7 +33,7 @@ def migrate(
     tracks: tuple[Track, ...],
     *,
     timeout_s: float,
-    report: Report,
+    report: WriteLine,
     adopt: Collection[str] = (),
 ) -> int:
     """Apply everything that is pending and return how many files ran or were adopted.
@@ -56,7 +56,7 @@ def migrate(
             raise DatabaseError(
                 "The database went away during the migrations.", "Start again."
             ) from error
-        raise failures.of_ledger(error) from error
+        raise migration_errors.of_ledger(error) from error
     return sum(len(item.pending) for item in plans)
 
 
@@ -92,7 +92,7 @@ def _create_ledgers(connection: Connection, plans: tuple[Plan, ...]) -> None:
                 ledger.create(connection, track)
 
 
-def _carry_out(connection: Connection, item: Plan, deadline: float, report: Report) -> None:
+def _carry_out(connection: Connection, item: Plan, deadline: float, report: WriteLine) -> None:
     for migration in item.pending:
         started = time.monotonic()
         if item.adopts:
@@ -112,12 +112,12 @@ def _apply(connection: Connection, track: Track, migration: Migration, deadline:
             run(connection, track, migration, deadline)
         except (errors.LockNotAvailable, errors.DeadlockDetected) as error:
             if not migration.transactional or time.monotonic() + LOCK_PAUSE_S >= deadline:
-                raise failures.of_lock(track, migration) from error
+                raise migration_errors.of_lock(track, migration) from error
             time.sleep(LOCK_PAUSE_S)
         except psycopg.Error as error:
             if is_away(error, connection):
-                raise failures.of_connection(track, migration) from error
-            raise failures.of_statement(track, migration, error) from error
+                raise migration_errors.of_connection(track, migration) from error
+            raise migration_errors.of_statement(track, migration, error) from error
         else:
             return
 
@@ -132,7 +132,7 @@ def _run_in_transaction(
         # psycopg would forbid several statements in one string with parameters; bytes have none.
         connection.execute(migration.sql.encode())
         if _transaction_number(connection) != number:
-            raise failures.of_transaction(track, migration)
+            raise migration_errors.of_transaction(track, migration)
         ledger.record(connection, track, migration, _milliseconds(started), __version__)
 
 

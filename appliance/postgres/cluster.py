@@ -8,12 +8,13 @@ import shutil
 from pathlib import Path
 
 from appliance.errors import ApplianceError, StorageError
-from appliance.files import rename_durably, write_atomically
-from appliance.identities import Identities, Identity, become
-from appliance.postgres import binaries, config, hook_window
-from appliance.process import run
-from appliance.resources import MEBIBYTE, Resources
-from appliance.storage import Storage, mebibytes
+from appliance.postgres import binaries, config
+from appliance.storage import copy_detection
+from appliance.storage.paths import Storage, mebibytes
+from appliance.system.files import rename_durably, write_atomically
+from appliance.system.limits import MEBIBYTE, ResourceLimits
+from appliance.system.process import run
+from appliance.system.system_users import SystemUser, SystemUsers, drop_privileges
 
 FREE_BYTES_TO_START = 32 * MEBIBYTE
 FREE_BYTES_TO_CREATE = 128 * MEBIBYTE
@@ -23,7 +24,7 @@ _CONTROL_WARNING = "WARNING:"
 
 
 def prepare(
-    storage: Storage, identities: Identities, resources: Resources, lock_descriptor: int
+    storage: Storage, users: SystemUsers, resources: ResourceLimits, lock_descriptor: int
 ) -> bool:
     """Make the cluster ready to start; returns True if it was made just now.
 
@@ -34,20 +35,20 @@ def prepare(
         shutil.rmtree(leftover, ignore_errors=True)
     created = not _holds_something(storage.pgdata)
     if created:
-        create(storage, identities, resources, lock_descriptor)
+        create(storage, users, resources, lock_descriptor)
     else:
-        check(storage, identities.database)
-        write_configuration(storage.pgdata, storage, identities, resources)
+        check(storage, users.database)
+        write_configuration(storage.pgdata, storage, users, resources)
     return created
 
 
 def create(
-    storage: Storage, identities: Identities, resources: Resources, lock_descriptor: int
+    storage: Storage, users: SystemUsers, resources: ResourceLimits, lock_descriptor: int
 ) -> None:
     """Initialise a cluster beside its place, then rename it there."""
     check_free(storage, FREE_BYTES_TO_CREATE, "to make the database")
     try:
-        initialise(storage.pgdata_new, storage, identities, resources, lock_descriptor)
+        initialise(storage.pgdata_new, storage, users, resources, lock_descriptor)
     except (ApplianceError, OSError) as error:
         shutil.rmtree(storage.pgdata_new, ignore_errors=True)
         raise StorageError(
@@ -62,8 +63,8 @@ def create(
 def initialise(
     fresh: Path,
     storage: Storage,
-    identities: Identities,
-    resources: Resources,
+    users: SystemUsers,
+    resources: ResourceLimits,
     lock_descriptor: int | None,
     *options: str,
 ) -> None:
@@ -72,7 +73,7 @@ def initialise(
     initdb and its children inherit the lock: if we are killed, they still keep others out.
     Byte order collation: no upgrade of the C library can ever invalidate an index.
     """
-    user = identities.database
+    user = users.database
     fresh.mkdir(mode=0o700)
     _give_to(fresh, user)
     fixed = (
@@ -82,13 +83,13 @@ def initialise(
     initdb = binaries.program("initdb")
     run(
         [initdb, f"--pgdata={fresh}", *fixed.split(), *options],
-        prepare=lambda: become(user, fresh, initdb),
+        prepare=lambda: drop_privileges(user, fresh, initdb),
         inherit=() if lock_descriptor is None else (lock_descriptor,),
     )
-    write_configuration(fresh, storage, identities, resources)
+    write_configuration(fresh, storage, users, resources)
 
 
-def check(storage: Storage, user: Identity) -> None:
+def check(storage: Storage, user: SystemUser) -> None:
     """Refuse a cluster that must not be started, in words; nothing is changed."""
     _check_version(storage.pgdata)
     _check_owner(storage.pgdata, user)
@@ -124,13 +125,13 @@ def remove_stale_files(storage: Storage) -> None:
 
 
 def write_configuration(
-    pgdata: Path, storage: Storage, identities: Identities, resources: Resources
+    pgdata: Path, storage: Storage, users: SystemUsers, resources: ResourceLimits
 ) -> None:
     """Write the configuration files where they differ from what this container wants."""
     wanted = {
         "postgresql.conf": config.postgresql_conf(resources, storage.run),
         "pg_hba.conf": config.HBA,
-        "pg_ident.conf": config.ident_conf(identities.database.name, identities.api.name),
+        "pg_ident.conf": config.ident_conf(users.database.name, users.api.name),
     }
     for name, content in wanted.items():
         path = pgdata / name
@@ -144,7 +145,7 @@ def _check_restored(storage: Storage) -> None:
             f"A restore into {storage.root} was broken off, so there is no whole cluster.",
             "Run /hooks/post-restore again.",
         )
-    hook_window.check_no_copy(storage)
+    copy_detection.check_no_copy(storage)
 
 
 def _holds_something(pgdata: Path) -> bool:
@@ -174,7 +175,7 @@ def _check_version(pgdata: Path) -> None:
         )
 
 
-def _check_owner(pgdata: Path, user: Identity) -> None:
+def _check_owner(pgdata: Path, user: SystemUser) -> None:
     status = pgdata.stat()
     if status.st_uid != user.uid:
         raise StorageError(
@@ -205,6 +206,6 @@ def _check_control(pgdata: Path) -> None:
         )
 
 
-def _give_to(path: Path, user: Identity) -> None:
+def _give_to(path: Path, user: SystemUser) -> None:
     if os.geteuid() == 0:
         os.chown(path, user.uid, user.gid, follow_symlinks=False)

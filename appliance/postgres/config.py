@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.resources import Resources
+from appliance.system.limits import ResourceLimits
 
 OWNER_ROLE = "appliance"
 API_ROLE = "app"
 SUPERUSER = "postgres"
 DATABASE = "appliance"
+# The agent, as pg_stat_activity has it and containers of any version know it.
+AGENT_APPLICATION = "steward"
 
 # Under ONCE /dev/shm has 64 MB, so anything that Postgres would put there must fit.
 SHARED_MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108
@@ -33,7 +35,7 @@ class Sizes:
     autovacuum_workers: int
 
 
-def sizes(resources: Resources) -> Sizes:
+def sizes(resources: ResourceLimits) -> Sizes:
     """Share the memory out between Postgres, the API and the system's page cache."""
     memory = resources.memory_mib
     ample = memory >= 1024  # noqa: PLR2004 - a GiB, in MiB
@@ -52,7 +54,7 @@ def sizes(resources: Resources) -> Sizes:
     )
 
 
-def postgresql_conf(resources: Resources, socket_folder: Path) -> str:
+def postgresql_conf(resources: ResourceLimits, socket_folder: Path) -> str:
     """The whole postgresql.conf."""
     size = sizes(resources)
     settings: dict[str, str | int] = {

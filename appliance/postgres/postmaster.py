@@ -5,7 +5,7 @@ import select
 import signal
 from pathlib import Path
 
-from appliance.storage import Storage
+from appliance.storage.paths import Storage
 
 
 class Postmaster:

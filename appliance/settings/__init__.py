@@ -4,8 +4,8 @@ A field's name in upper case is its variable; `NAME_FILE` names a file that hold
 empty value counts as unset. Nothing outside this package reads the environment.
 """
 
+from appliance.settings.environment import Environment, load
 from appliance.settings.exporting import export, set_variable
-from appliance.settings.loading import Environment, load
 from appliance.settings.schema import Settings, Variable, variables
 from appliance.settings.secrecy import (
     PLACEHOLDERS,

@@ -6,7 +6,7 @@ from typing import Any
 
 from appliance.settings import rules
 from appliance.settings.rules import Rule
-from appliance.storage import DEFAULT_ROOT
+from appliance.storage.paths import DEFAULT_ROOT
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime
 
+from appliance.database.connect import Connection
 from appliance.errors import ApplianceError, ExitCode
-from appliance.postgres.connect import Connection
 from appliance.web.problems import ProblemError
 
 NAME_LIMIT = 100
@@ -42,7 +42,7 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
+class ApiCredentials:
     """What a request offers as proof."""
 
     public_id: str
@@ -98,7 +98,7 @@ def revoke(connection: Connection, name_or_public_id: str) -> Key:
     return Key(*row)
 
 
-def read_credentials(authorization: str | None) -> Credentials:
+def read_credentials(authorization: str | None) -> ApiCredentials:
     """Read an Authorization header; raises 401 if it holds no key."""
     scheme, _, text = (authorization or "").partition(" ")
     if scheme.lower() != "bearer":
@@ -106,10 +106,10 @@ def read_credentials(authorization: str | None) -> Credentials:
     match = _KEY.fullmatch(text.strip())
     if match is None:
         raise _invalid()
-    return Credentials(match[1], _hash(match[2]))
+    return ApiCredentials(match[1], _hash(match[2]))
 
 
-def identify(connection: Connection, credentials: Credentials) -> Caller:
+def identify(connection: Connection, credentials: ApiCredentials) -> Caller:
     """Return whose the key is, in the transaction at hand; raises 401 if it is not live."""
     row = connection.execute(
         "SELECT id, secret_hash, name, admin FROM appliance.api_keys "

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from appliance.postgres.connect import Connection
+from appliance.database.connect import Connection
 from appliance.web.answers import Answer
 from appliance.web.problems import Fault, ProblemError, unprocessable
 

@@ -6,14 +6,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from appliance.postgres.connect import Connection
+from appliance.database.connect import Connection
 from appliance.web import idempotency
 from appliance.web.answers import Answer
-from appliance.web.api_keys import Credentials
+from appliance.web.api_keys import ApiCredentials
+from appliance.web.authenticated import AuthenticatedResource, RequestValues, admit
 from appliance.web.endpoints import Endpoint
-from appliance.web.resources import Asked, Resource, admit
 
-Unit = Callable[[Connection, Any], BaseModel]
+RequestUnit = Callable[[Connection, Any], BaseModel]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +23,11 @@ class Operation(Endpoint):
     The unit gets the connection and one value: the body, the query or the id in the path.
     """
 
-    unit: Unit
+    unit: RequestUnit
 
-    def run(self, connection: Connection, asked: Asked) -> Answer:
+    def run(self, connection: Connection, values: RequestValues) -> Answer:
         """Run the unit and render what it returns."""
-        given = (asked.body, asked.query, asked.part)
+        given = (values.body, values.query, values.part)
         made = self.unit(connection, next((one for one in given if one is not None), None))
         location = self.location.format(id=getattr(made, "id", "")) if self.location else None
         return Answer(self.status, made.model_dump_json().encode(), location)
@@ -41,16 +41,18 @@ class Route:
     operations: Sequence[Operation]
 
 
-class Transactions(Resource[Operation]):
+class OperationResource(AuthenticatedResource[Operation]):
     """Answers operations."""
 
-    def serve(self, endpoint: Operation, credentials: Credentials, asked: Asked) -> Answer:
+    def serve(
+        self, endpoint: Operation, credentials: ApiCredentials, values: RequestValues
+    ) -> Answer:
         """Run the operation in a transaction that writes if it is a POST."""
 
         def unit(connection: Connection) -> Answer:
             caller = admit(connection, endpoint, credentials)
             return idempotency.once(
-                connection, caller.id, asked.claim, lambda: endpoint.run(connection, asked)
+                connection, caller.id, values.claim, lambda: endpoint.run(connection, values)
             )
 
         write = endpoint.method == "POST"

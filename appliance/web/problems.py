@@ -10,8 +10,8 @@ import falcon
 import psycopg
 from pydantic import BaseModel, Field
 
-from appliance.log import write_block, write_line
-from appliance.postgres.waits import NOTHING_CHANGED, DatabaseUnavailable
+from appliance.database.holds import NOTHING_CHANGED, DatabaseUnavailable
+from appliance.system.log import write_block, write_line
 
 MEDIA_TYPE = "application/problem+json"
 PROGRAM = "api"

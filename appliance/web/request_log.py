@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import falcon
 
-from appliance.log import write_line
+from appliance.system.log import write_line
 from appliance.web.client_ip import client_ip
 from appliance.web.problems import PROGRAM
 

@@ -4,9 +4,9 @@ The rows are written as the app would have left them, and the books balance. The
 check each transaction are left out: they would take most of the time.
 """
 
+from appliance.database.connect import Connection, connect
 from appliance.postgres import config
-from appliance.postgres.connect import Connection, connect
-from appliance.storage import Storage
+from appliance.storage.paths import Storage
 
 _GIGABYTE = 1_000_000_000
 _AT_ONCE = 1000

@@ -5,9 +5,9 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from appliance import identities
-from appliance.backups import archives, databases
+from appliance.backups.server import databases, pg_tools
 from appliance.postgres import binaries, config
+from appliance.system import system_users
 from bench.backups import programs
 from bench.backups.programs import Sample, measured
 from bench.backups.stage import PROGRAM, Stage, jobs
@@ -33,14 +33,14 @@ def gzip(stage: Stage) -> Sample:
 
 def zstd(stage: Stage) -> Sample:
     """The same, compressed as ours."""
-    return _dump(stage, f"--compress={archives.COMPRESSION}")
+    return _dump(stage, f"--compress={pg_tools.COMPRESSION}")
 
 
 def age(stage: Stage) -> Sample:
     """`pg_dump -Fc` of every database, compressed as ours, through age."""
     with measured() as sample:
         for name in _databases(stage):
-            dump = [*_pg_dump(stage, name), "-Fc", f"--compress={archives.COMPRESSION}"]
+            dump = [*_pg_dump(stage, name), "-Fc", f"--compress={pg_tools.COMPRESSION}"]
             sealed: list[str | Path] = [
                 "age",
                 "-r",
@@ -94,11 +94,11 @@ def _pg_dump(stage: Stage, database: str) -> list[str | Path]:
 
 def _databases(stage: Stage) -> list[str]:
     with databases.connect_to(stage.ours.storage.run, databases.MAINTENANCE) as connection:
-        return databases.names(connection)
+        return databases.list_names(connection)
 
 
 def _run(command: list[str | Path], stage: Stage) -> None:
-    programs.run(command, stage.log, identities.detect().database)
+    programs.run(command, stage.log, system_users.detect().database)
 
 
 def _words(command: list[str | Path]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
-from appliance.identities import Identity
+from appliance.system.system_users import SystemUser
 from bench.processes import Process, kill, start
 
 
@@ -33,7 +33,7 @@ def measured() -> Iterator[Sample]:
 def run(
     command: Sequence[str | Path],
     log: Path,
-    user: Identity | None = None,
+    user: SystemUser | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> None:
     """Run a program to its end, its output in a file; the bench ends if it fails."""

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from appliance import identities
-from appliance.backups import archives, dump
-from appliance.backups import manifest as manifests
+from appliance.backups.create import dump
+from appliance.backups.format import manifest as manifests
+from appliance.backups.server import pg_tools
 from appliance.postgres import binaries, config
-from appliance.resources import detect
-from appliance.storage import Storage
+from appliance.storage.paths import Storage
+from appliance.system import system_users
+from appliance.system.limits import detect
 from bench.backups import programs
 from bench.backups.programs import Sample, measured
 from bench.backups.stage import PROGRAM, Stage, give, jobs, link
@@ -75,7 +76,7 @@ def _empty(stage: Stage) -> Iterator[Storage]:
 
 
 def _initdb(stage: Stage, storage: Storage) -> None:
-    users = identities.detect()
+    users = system_users.detect()
     storage.pgdata.mkdir(mode=0o700)
     give(storage.pgdata)
     command: list[str | Path] = [
@@ -94,19 +95,19 @@ def _initdb(stage: Stage, storage: Storage) -> None:
 
 def _load(stage: Stage, storage: Storage) -> None:
     manifest = manifests.read(_dump(stage))
-    _client(stage, storage, "psql", "-q", "-d", "postgres", "-f", _dump(stage) / dump.ROLES)
+    _client(stage, storage, "psql", "-q", "-d", "postgres", "-f", _dump(stage) / dump.ROLES_FILE)
     for database in manifest.databases:
         if database.name != "postgres":
             owner = ("-O", database.properties["owner"], "-T", "template0")
             _client(stage, storage, "createdb", *owner, database.name)
-        archive = _dump(stage) / dump.FOLDER / archives.file_name(database.name)
+        archive = _dump(stage) / dump.DATABASES_FOLDER / pg_tools.dump_name(database.name)
         _client(stage, storage, "pg_restore", "-j", str(jobs()), "-d", database.name, archive)
 
 
 def _client(stage: Stage, storage: Storage, program: str, *words: str | Path) -> None:
     where: list[str | Path] = ["-h", storage.run, "-U", config.SUPERUSER]
     command = [binaries.program(program), *where, *words]
-    programs.run(command, stage.log, identities.detect().database)
+    programs.run(command, stage.log, system_users.detect().database)
 
 
 def _dump(stage: Stage) -> Path:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pyrage
 
-from appliance import identities
-from appliance.backups import archives
-from appliance.resources import detect
+from appliance.backups.server import pg_tools
+from appliance.system import system_users
+from appliance.system.limits import detect
 from bench.books import seed
 from bench.ours import Ours
 
@@ -61,13 +61,13 @@ def set_up(folder: Path) -> Iterator[Stage]:
 
 def jobs() -> int:
     """How many processes our own dumps and restores use."""
-    return archives.jobs(detect())
+    return pg_tools.job_count(detect())
 
 
 def give(path: Path) -> None:
     """Let the database's user have it."""
     if os.geteuid() == 0:
-        user = identities.detect().database
+        user = system_users.detect().database
         os.chown(path, user.uid, user.gid)
 
 

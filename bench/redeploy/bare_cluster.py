@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from appliance import identities
+from appliance.database.connect import connect
 from appliance.postgres import binaries, config
-from appliance.postgres.connect import connect
-from appliance.storage import Storage
+from appliance.storage.paths import Storage
+from appliance.system import system_users
 from bench.postmaster import wait_until_ready
 from bench.processes import Process, kill, start, stop
 
@@ -25,7 +25,7 @@ class BareCluster:
     def start(self) -> None:
         """Start it; returns when a query was answered."""
         command = [binaries.program("postgres"), "-D", str(self.storage.pgdata)]
-        self._process = start(command, self._log, {}, identities.detect().database)
+        self._process = start(command, self._log, {}, system_users.detect().database)
         wait_until_ready(self.storage, self._process, self._log, _LOOK_EVERY_S)
         with connect(self.storage, config.SUPERUSER, database="postgres") as connection:
             connection.execute("SELECT 1")

@@ -8,10 +8,11 @@ import signal
 import sys
 from pathlib import Path
 
-from appliance import identities
-from appliance.postgres import binaries, cluster, ownership
-from appliance.process import become, keep_open
-from appliance.storage import Storage
+from appliance.postgres import binaries, cluster
+from appliance.storage import lock
+from appliance.storage.paths import Storage
+from appliance.system import system_users
+from appliance.system.process import exec_program, keep_open
 from bench.gunicorn import Gunicorn
 from bench.processes import POLL_S, Process, free_port, kill, start, stop
 
@@ -34,7 +35,7 @@ class LockOnly:
     def start(self) -> None:
         """Start both; it does not serve yet."""
         command = [sys.executable, "-m", "bench.redeploy.lock_only", str(self.storage.root)]
-        self._postgres = start(command, self._log, {}, identities.detect().database)
+        self._postgres = start(command, self._log, {}, system_users.detect().database)
         self._gunicorn.start()
 
     def wait_until_up(self, every_s: float = POLL_S) -> None:
@@ -54,12 +55,12 @@ class LockOnly:
 
 def main() -> None:
     """Wait for the lock, then become Postgres."""
-    storage, user = Storage(Path(sys.argv[1])), identities.detect().database
-    descriptor = ownership.open_lock(storage, user.uid, user.gid)
-    ownership.wait_for_lock(descriptor)
+    storage, user = Storage(Path(sys.argv[1])), system_users.detect().database
+    descriptor = lock.open_lock(storage, user.uid, user.gid)
+    lock.wait_for_lock(descriptor)
     cluster.remove_stale_files(storage)
     keep_open(descriptor)
-    become(binaries.program("postgres"), ["-D", str(storage.pgdata)])
+    exec_program(binaries.program("postgres"), ["-D", str(storage.pgdata)])
 
 
 if __name__ == "__main__":

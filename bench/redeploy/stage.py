@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from appliance.database.connect import connect
 from appliance.postgres import config
-from appliance.postgres.connect import connect
-from appliance.storage import Storage
+from appliance.storage.paths import Storage
 from bench.books import seed
 from bench.ours import Ours
 from bench.redeploy import wal

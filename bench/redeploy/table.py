@@ -26,7 +26,7 @@ _HEAD = ("redeploy", "longest stall ms", "p99 ms", "failed requests", "MiB of WA
 _COMPARED_HEAD = ("compared", "unit", "found", "aim")
 _PHASES_HEAD = ("phase", "ms", "")
 _PHASES = {
-    "claim": "from the claim to the stop: what follows up to it, and what was said",
+    "claim": "from the request to the stop: what follows up to it, and what was said",
     "dump": "dumps that may end first",
     "checkpoint": "the first checkpoint",
     "second_checkpoint": "the second, for what was written during the first",

@@ -1,8 +1,8 @@
 """What lies in the log since the last checkpoint: a stop must flush it, a recovery replays it."""
 
+from appliance.database.connect import Connection, connect
 from appliance.postgres import config
-from appliance.postgres.connect import Connection, connect
-from appliance.storage import Storage
+from appliance.storage.paths import Storage
 
 _MEBIBYTE = 1024 * 1024
 

@@ -13,15 +13,15 @@ import psycopg
 import pytest
 
 from appliance.api.app import create_app
-from appliance.migrations.guard import SchemaGate
+from appliance.database.connect import Connection, connect
+from appliance.database.units_of_work import Database
+from appliance.migrations.schema_check import SchemaGate
 from appliance.migrations.tracks import load_tracks
 from appliance.postgres import config
-from appliance.postgres.connect import Connection, connect
-from appliance.postgres.transact import Database
 from appliance.settings import Settings
-from appliance.storage import Storage
+from appliance.storage.paths import Storage
 from appliance.web import api_keys
-from tests.api.desk import Desk
+from tests.api.backup_client import BackupClient
 from tests.harness.appliance import Appliance, ending
 from tests.harness.folders import short_folder
 from tests.harness.postgres_program import PostgresProgram
@@ -80,10 +80,10 @@ def admin_key(empty: Cluster) -> str:
 
 
 @pytest.fixture(scope="package")
-def desk() -> Iterator[Desk]:
-    """A whole appliance, with a steward that works on its backups. Tests share it."""
+def backup_client() -> Iterator[BackupClient]:
+    """A whole appliance, with an agent that works on its backups. Tests share it."""
     with short_folder() as folder, ending(Appliance(folder / "s")) as appliance:
-        yield Desk(appliance.start().wait_until_up())
+        yield BackupClient(appliance.start().wait_until_up())
 
 
 @dataclass

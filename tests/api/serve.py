@@ -3,21 +3,21 @@
 import sys
 from pathlib import Path
 
-from appliance.api import app, program, server
-from appliance.migrations.guard import SchemaGate
+from appliance.api import app, gunicorn_server, serve
+from appliance.migrations.schema_check import SchemaGate
 from appliance.migrations.tracks import load_tracks
 from appliance.settings import Settings
-from appliance.storage import Storage
+from appliance.storage.paths import Storage
 
 
 def main(storage: Storage) -> None:
     settings = Settings(storage_dir=storage.root, hold_seconds=5.0)
-    listener = program.listen(0)
+    listener = serve.listen(0)
     sys.stderr.write(f"port {listener.getsockname()[1]}\n")
     sys.stderr.flush()
-    database = program.open_database(settings, storage)
+    database = serve.open_database(settings, storage)
     gate = SchemaGate(database, load_tracks(None), skip=False)
-    server.serve(
+    gunicorn_server.serve(
         lambda: app.create_app(settings, storage, database, gate),
         listener.detach(),
         workers=2,

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.books.models import AccountBalance
-from appliance.books.trial_balance import add_up
+from appliance.apps.books.models import AccountBalance
+from appliance.apps.books.trial_balance import add_up
 from tests.api.conftest import Books, Client
 
 LARGEST = "999999999999999.99999999"

@@ -12,16 +12,16 @@ from typing import Any
 import falcon.testing
 import pytest
 
-from appliance import identities
 from appliance.api import probes
 from appliance.api.app import create_app
 from appliance.api.probes import Probe
-from appliance.backups import notes
-from appliance.migrations.guard import SchemaState, TrackState
-from appliance.postgres import instances
-from appliance.postgres.instances import Folder
-from appliance.postgres.ownership import note_owner
+from appliance.backups import backup_status
+from appliance.migrations.schema_check import SchemaState, TrackState
 from appliance.settings import Settings
+from appliance.storage import instances
+from appliance.storage.instances import InstanceDirectory
+from appliance.storage.lock import note_owner
+from appliance.system import system_users
 from tests.api.conftest import Client, Cluster
 
 BEHIND = SchemaState(
@@ -62,10 +62,10 @@ def hanging() -> Iterator[HangingDatabase]:
 
 
 @pytest.fixture
-def container(empty: Cluster) -> Iterator[Folder]:
-    """The folder of a container that lives, and has not claimed anything yet."""
-    alive = instances.register(empty.storage, "a1b2c3d4e5f6", identities.detect().database)
-    yield Folder(empty.storage, "a1b2c3d4e5f6")
+def container(empty: Cluster) -> Iterator[InstanceDirectory]:
+    """The folder of a container that lives, and has not requested the database yet."""
+    alive = instances.register(empty.storage, "a1b2c3d4e5f6", system_users.detect().database)
+    yield InstanceDirectory(empty.storage, "a1b2c3d4e5f6")
     os.close(alive)
 
 
@@ -110,14 +110,14 @@ def test_up_answers_503_while_the_schema_is_behind(empty: Cluster) -> None:
 
 
 def test_up_answers_503_until_the_handoff_is_settled(
-    make_client: Callable[..., Client], container: Folder
+    make_client: Callable[..., Client], container: InstanceDirectory
 ) -> None:
     client = make_client(appliance_instance=container.name)
     answer = client.get("/up")
     assert answer.status_code == 503
     assert "about to change hands" in answer.json["detail"]
     assert client.get("/api/accounts").status_code == 200, "requests are served meanwhile"
-    container.note_settled()
+    container.note_handoff_complete()
     assert client.get("/up").status_code == 200
 
 
@@ -150,14 +150,14 @@ def test_ready_reports_every_check(client: Client, cluster: Cluster) -> None:
 def test_ready_tells_of_a_backup_that_failed_and_is_ready_all_the_same(
     client: Client, empty: Cluster
 ) -> None:
-    notes.record_failure(empty.storage, "the disk is full")
+    backup_status.record_failure(empty.storage, "the disk is full")
     answer = client.get("/ready")
     assert (answer.status_code, answer.json["ok"]) == (200, True)
     assert answer.json["checks"]["backup"]["ok"] is False
     failure = answer.json["checks"]["backup"]["last_failure"]
     assert failure["message"] == "the disk is full"
     assert 0 <= failure["age_s"] < 60
-    empty.storage.backup_notes.unlink()
+    empty.storage.backup_status.unlink()
 
 
 def test_ready_says_who_owns_the_database(
@@ -173,7 +173,7 @@ def test_ready_says_who_owns_the_database(
 
 
 def test_ready_lists_the_containers_that_do_not_own_the_database(
-    client: Client, empty: Cluster, container: Folder
+    client: Client, empty: Cluster, container: InstanceDirectory
 ) -> None:
     note_owner(empty.storage, "ffffffff")
     container.note_waiting()

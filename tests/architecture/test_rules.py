@@ -82,23 +82,25 @@ def nodes(file: Path) -> Iterator[ast.AST]:
     [
         pytest.param(
             attribute_of_os("environ", "getenv", "putenv"),
-            {"settings/exporting.py", "settings/loading.py"},
+            {"settings/exporting.py", "settings/environment.py"},
             id="the environment is read in settings only",
         ),
         pytest.param(
             imports_of("subprocess", "multiprocessing", "pty"),
-            {"process.py"},
+            {"system/process.py"},
             id="processes are started in process only",
         ),
         pytest.param(
-            attribute_of_os(*PROCESS_CALLS), {"process.py"}, id="programs are become there only"
+            attribute_of_os(*PROCESS_CALLS), {"system/process.py"}, id="exec is called there only"
         ),
         pytest.param(
             imports_of("fcntl", "filelock"),
-            {"postgres/ownership.py"},
-            id="locks are taken in ownership only",
+            {"storage/lock.py"},
+            id="locks are taken in lock only",
         ),
-        pytest.param(text_with("/storage"), {"storage.py"}, id="paths are known to storage only"),
+        pytest.param(
+            text_with("/storage"), {"storage/paths.py"}, id="paths are known to storage only"
+        ),
         pytest.param(name_of("TYPE_CHECKING"), set(), id="no import hides from the layers"),
         pytest.param(name_of("link", "hardlink_to"), set(), id="no hardlinks"),
         pytest.param(imports_of("tests", "bench"), set(), id="the program knows no tests"),

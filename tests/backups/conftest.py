@@ -8,7 +8,7 @@ import pytest
 from tests.backups import scene
 from tests.backups.destinations import servers
 from tests.backups.destinations.servers import Server
-from tests.backups.scene import Desk
+from tests.backups.scene import BackupCommand
 from tests.harness.appliance import Appliance, ending
 from tests.harness.folders import short_folder
 
@@ -30,25 +30,25 @@ def place() -> Iterator[Path]:
 
 
 @pytest.fixture
-def desk(shared: Appliance, place: Path) -> Desk:
+def cli(shared: Appliance, place: Path) -> BackupCommand:
     """The command, with backups of this test only."""
-    return Desk(shared, scene.own_folder(place, "backups"))
+    return BackupCommand(shared, scene.own_folder(place, "backups"))
 
 
 @pytest.fixture(scope="module")
 def made(shared: Appliance) -> Iterator[Path]:
     """A backup, to be copied."""
     with short_folder() as folder:
-        desk = Desk(shared, scene.own_folder(folder, "backups"))
-        desk.run("create", "--name", "made")
-        yield desk.folder / "made"
+        cli = BackupCommand(shared, scene.own_folder(folder, "backups"))
+        cli.run("create", "--name", "made")
+        yield cli.folder / "made"
 
 
 @pytest.fixture
-def copied(desk: Desk, made: Path) -> Path:
+def copied(cli: BackupCommand, made: Path) -> Path:
     """That backup in the folder of this test."""
-    scene.copy(made, desk.folder / "made")
-    return desk.folder / "made"
+    scene.copy(made, cli.folder / "made")
+    return cli.folder / "made"
 
 
 @pytest.fixture(scope="session")

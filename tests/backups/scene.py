@@ -12,8 +12,8 @@ from typing import IO, Any
 
 from psycopg import sql
 
-from appliance import identities
 from appliance.backups import audit
+from appliance.system import system_users
 from tests.backups.destinations.servers import BUCKET, Server
 from tests.harness import processes
 from tests.harness.appliance import COMMAND, Appliance
@@ -41,7 +41,7 @@ _HELD = """
 """
 
 
-class Desk:
+class BackupCommand:
     """`appliance backup …` on an appliance, with backups in a folder of its own."""
 
     def __init__(self, appliance: Appliance, folder: Path, **variables: str) -> None:
@@ -118,7 +118,7 @@ def own_folder(parent: Path, name: str) -> Path:
     folder = parent / name
     folder.mkdir(mode=0o750)
     if os.geteuid() == 0:
-        user = identities.detect().database
+        user = system_users.detect().database
         os.chown(folder, user.uid, user.gid)
     return folder
 

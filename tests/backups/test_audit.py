@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.backups import audit
-from appliance.backups.errors import BackupError
-from appliance.identities import Identity, detect
-from appliance.storage import Storage
+from appliance.backups.backup_errors import BackupError
+from appliance.storage.paths import Storage
+from appliance.system.system_users import SystemUser, detect
 from tests.harness.requirements import needs_root
 
 ACTOR = "command line (user root)"
@@ -57,7 +57,7 @@ def test_its_mode_does_not_depend_on_who_came_first(storage: Storage) -> None:
 
 @needs_root
 def test_root_leaves_it_to_the_user_who_adds_to_it_later(storage: Storage) -> None:
-    user: Identity = detect().database
+    user: SystemUser = detect().database
     os.chown(storage.run, user.uid, user.gid)
     audit.record(storage, "create", ACTOR)
     status = storage.backup_audit.stat()

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from appliance.backups import audit, notes
-from appliance.backups.schedule import BACKUP, RETRY_S, Job, Schedule, covers
-from appliance.files import write_json
+from appliance.backups import audit, backup_status
+from appliance.backups.jobs.schedule import BACKUP, RETRY_S, Job, Schedule, covers
 from appliance.handoff import channel
-from appliance.postgres.instances import Folder
-from appliance.postgres.ownership import is_locked
-from appliance.storage import Storage
+from appliance.storage.instances import InstanceDirectory
+from appliance.storage.lock import is_locked
+from appliance.storage.paths import Storage
+from appliance.system.files import write_json
 from tests.backups import scene
 from tests.backups.destinations.backups import contents
 from tests.backups.destinations.servers import Server
-from tests.backups.scene import Desk
+from tests.backups.scene import BackupCommand
 from tests.handoff.scene import instance, wait_for_line
 from tests.harness.appliance import Appliance
 from tests.harness.waiting import wait_until
@@ -53,29 +53,29 @@ def test_a_retry_stores_the_backup_where_it_is_missing_and_makes_no_other(
     public = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
     variables = {"BACKUP_SCHEDULE": "1", "BACKUP_DESTINATIONS": f"nas={mount}"}
     owner = make_appliance(**variables, BACKUP_RECIPIENTS=public).start().wait_until_up()
-    desk = Desk(owner, owner.storage.backups, BACKUP_DESTINATIONS="")
+    cli = BackupCommand(owner, owner.storage.backups, BACKUP_DESTINATIONS="")
     slot_at = _wake(owner, tries=0)
     wait_for_line(owner, "the scheduled backup failed:")
-    [made] = desk.names()
+    [made] = cli.names()
     _wake(owner, tries=1, slot_at=slot_at)
     wait_until(lambda: owner.log.count("the scheduled backup failed:") == 2, "a second failure")
-    assert desk.names() == [made]
-    failure = notes.read(owner.storage).failure
+    assert cli.names() == [made]
+    failure = backup_status.read(owner.storage).failure
     assert failure is not None
     assert f"The backup {made} was made and kept in local, but not in nas:" in failure.message
     nas.rename(mount)
     _wake(owner, tries=1, slot_at=slot_at)
     wait_for_line(owner, f"completed the scheduled backup {made}, kept in local, nas")
-    assert contents(mount / made) == contents(desk.folder / made)
-    assert desk.names() == [made]
-    assert list(desk.folder.glob(".staging*")) == []
+    assert contents(mount / made) == contents(cli.folder / made)
+    assert cli.names() == [made]
+    assert list(cli.folder.glob(".staging*")) == []
     assert _seen(owner.storage) == [
         ("create", False),
         ("complete", False),
         ("complete", True),
         ("prune", True),
     ]
-    noted = notes.read(owner.storage)
+    noted = backup_status.read(owner.storage)
     assert noted.failure is None
     assert noted.backup is not None
     assert (noted.backup.name, noted.backup.destinations) == (made, ("local", "nas"))
@@ -91,16 +91,16 @@ def test_what_is_in_a_bucket_only_is_fetched_and_carried_to_a_folder_that_is_bac
     bucket = scene.in_bucket(s3_server, f"completing/{secrets.token_hex(4)}")
     owner = make_appliance(BACKUP_SCHEDULE="1", BACKUP_DIR=str(mount), **bucket)
     owner.start().wait_until_up()
-    desk = Desk(owner, mount, **bucket)
+    cli = BackupCommand(owner, mount, **bucket)
     slot_at = _wake(owner, tries=0)
     wait_for_line(owner, f"but not in local: The folder {mount} for backups does not exist.")
-    [made] = json.loads(desk.run("list", "--json", code=1).stdout)
+    [made] = json.loads(cli.run("list", "--json", code=1).stdout)
     assert made["destinations"] == ["r2"]
     disk.rename(mount)
     _wake(owner, tries=1, slot_at=slot_at)
     wait_for_line(owner, f"completed the scheduled backup {made['name']}, kept in local, r2")
-    desk.run("verify", made["name"], "--from", "local")
-    assert desk.names() == [made["name"]]
+    cli.run("verify", made["name"], "--from", "local")
+    assert cli.names() == [made["name"]]
     assert list(owner.storage.backups.glob(".staging*")) == []
 
 
@@ -113,8 +113,8 @@ def _wake(owner: Appliance, tries: int, slot_at: int | None = None) -> int:
     job = Job(now - 1, slot_at or now - 1, HOUR, tries, now - HOUR)
     document = {"format": 1, "jobs": {BACKUP: vars(job)}}
     write_json(owner.storage.backup_schedule, document)
-    with channel.connect(Folder(owner.storage, instance(owner)).socket) as steward:
-        steward.send("knock")
+    with channel.connect(InstanceDirectory(owner.storage, instance(owner)).socket) as agent:
+        agent.send("knock")
     return job.slot_at
 
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.backups import databases
-from appliance.backups.errors import DamagedError
+from appliance.backups.backup_errors import DamagedError
+from appliance.backups.server import databases
 from tests.backups import scene
-from tests.backups.scene import Desk
+from tests.backups.scene import BackupCommand
 from tests.harness.appliance import Appliance
 from tests.harness.waiting import wait_until
 
@@ -63,11 +63,11 @@ def test_what_is_no_list_is_refused(text: str) -> None:
 
 
 @pytest.fixture
-def fresh(make_appliance: Callable[..., Appliance], made: Path) -> Desk:
+def fresh(make_appliance: Callable[..., Appliance], made: Path) -> BackupCommand:
     """An appliance into which nobody has put anything, and a backup."""
     appliance = make_appliance().start().wait_until_up()
     scene.copy(made, appliance.storage.backups / "made")
-    return Desk(appliance, appliance.storage.backups)
+    return BackupCommand(appliance, appliance.storage.backups)
 
 
 DATA = (
@@ -77,7 +77,7 @@ DATA = (
 
 
 def test_books_keys_tables_and_large_objects_are_data_and_what_comes_by_itself_is_not(
-    fresh: Desk,
+    fresh: BackupCommand,
 ) -> None:
     refusal = "There is data in appliance; a restore replaces all of it."
     fresh.appliance.run("keys", "create", "by-hand")
@@ -93,23 +93,23 @@ def test_books_keys_tables_and_large_objects_are_data_and_what_comes_by_itself_i
     assert refusal in fresh.refused("restore", "made")
 
 
-def test_a_restore_is_in_the_log_with_who_did_it(desk: Desk, copied: Path) -> None:
-    desk.run("restore", "made", "--force")
-    created_at = desk.json("show", "made")["created_at"]
+def test_a_restore_is_in_the_log_with_who_did_it(cli: BackupCommand, copied: Path) -> None:
+    cli.run("restore", "made", "--force")
+    created_at = cli.json("show", "made")["created_at"]
     line = f"LOG:  the data was replaced by the backup made of {created_at}, for command line (user"
-    wait_until(lambda: line in desk.appliance.log, line)
+    wait_until(lambda: line in cli.appliance.log, line)
 
 
-def test_a_refused_restore_is_not_in_the_log(desk: Desk, copied: Path) -> None:
-    scene.copy(copied, desk.folder / "other", name="other")
-    desk.refused("restore", "other")
-    desk.run("restore", "made", "--force")
-    wait_until(lambda: "by the backup made of" in desk.appliance.log, "the line of the other one")
-    assert "by the backup other of" not in desk.appliance.log
+def test_a_refused_restore_is_not_in_the_log(cli: BackupCommand, copied: Path) -> None:
+    scene.copy(copied, cli.folder / "other", name="other")
+    cli.refused("restore", "other")
+    cli.run("restore", "made", "--force")
+    wait_until(lambda: "by the backup made of" in cli.appliance.log, "the line of the other one")
+    assert "by the backup other of" not in cli.appliance.log
 
 
 def test_any_text_is_logged_as_it_is_and_forges_no_line(shared: Appliance) -> None:
     with closing(databases.connect_to(shared.storage.run, "postgres")) as connection:
-        databases.log(connection, f"{ODD}\nforged")
+        databases.write_log(connection, f"{ODD}\nforged")
     wait_until(lambda: "forged" in shared.log, "the end of the text")
     assert f"LOG:  {ODD}\n\tforged" in shared.log

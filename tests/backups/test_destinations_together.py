@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from appliance.backups import notes
+from appliance.backups import backup_status
 from tests.backups import scene
 from tests.backups.destinations import lines
 from tests.backups.destinations.backups import contents
 from tests.backups.destinations.servers import BUCKET, Server
-from tests.backups.scene import Desk
+from tests.backups.scene import BackupCommand
 from tests.harness.appliance import free_port
 
 EVERYWHERE = ["local", "nas", "r2"]
@@ -33,15 +33,15 @@ def nas(place: Path) -> Path:
 
 
 @pytest.fixture
-def three(desk: Desk, nas: Path, s3_server: Server, prefix: str) -> Desk:
+def three(cli: BackupCommand, nas: Path, s3_server: Server, prefix: str) -> BackupCommand:
     """The command with backups in a folder, in another folder, and in a bucket."""
-    desk.variables |= scene.in_bucket(s3_server, prefix)
-    desk.variables["BACKUP_DESTINATIONS"] = f"nas={nas}, {desk.variables['BACKUP_DESTINATIONS']}"
-    return desk
+    cli.variables |= scene.in_bucket(s3_server, prefix)
+    cli.variables["BACKUP_DESTINATIONS"] = f"nas={nas}, {cli.variables['BACKUP_DESTINATIONS']}"
+    return cli
 
 
 def test_it_is_kept_in_all_of_them_and_listed_once(
-    three: Desk, nas: Path, s3_server: Server, prefix: str
+    three: BackupCommand, nas: Path, s3_server: Server, prefix: str
 ) -> None:
     made = three.json("create", "--name", "made")
     assert made["destinations"] == EVERYWHERE
@@ -50,12 +50,12 @@ def test_it_is_kept_in_all_of_them_and_listed_once(
     assert _in_bucket(s3_server, prefix) == {f"made/{path}" for path in local}
     assert [one["destinations"] for one in three.json("list")] == [EVERYWHERE]
     assert "kept in    local, nas, r2\n" in three.run("show", "made").stdout
-    noted = notes.read(three.appliance.storage).backup
+    noted = backup_status.read(three.appliance.storage).backup
     assert noted is not None
     assert (noted.name, list(noted.destinations)) == ("made", EVERYWHERE)
 
 
-def test_some_are_in_one_place_and_some_in_another(three: Desk) -> None:
+def test_some_are_in_one_place_and_some_in_another(three: BackupCommand) -> None:
     three.run("create", "--name", "near", "--to", "local")
     three.run("create", "--name", "far", "--to", "r2", "--to", "nas")
     kept = {one["name"]: one["destinations"] for one in three.json("list")}
@@ -67,7 +67,7 @@ def test_some_are_in_one_place_and_some_in_another(three: Desk) -> None:
 
 
 def test_deleting_removes_it_everywhere(
-    three: Desk, nas: Path, s3_server: Server, prefix: str
+    three: BackupCommand, nas: Path, s3_server: Server, prefix: str
 ) -> None:
     size = three.json("create", "--name", "made")["size"]
     (nas / "made" / "manifest.json").write_text("{")
@@ -78,7 +78,7 @@ def test_deleting_removes_it_everywhere(
 
 
 def test_a_copy_far_away_is_fetched_proven_and_restored_if_the_near_ones_are_gone(
-    three: Desk, nas: Path
+    three: BackupCommand, nas: Path
 ) -> None:
     three.run("create", "--name", "made")
     shutil.rmtree(three.folder / "made")
@@ -93,7 +93,7 @@ def test_a_copy_far_away_is_fetched_proven_and_restored_if_the_near_ones_are_gon
 
 @pytest.mark.parametrize("damaged", EVERYWHERE)
 def test_a_damaged_copy_does_not_hide_the_whole_ones(
-    three: Desk, nas: Path, s3_server: Server, prefix: str, damaged: str
+    three: BackupCommand, nas: Path, s3_server: Server, prefix: str, damaged: str
 ) -> None:
     three.run("create", "--name", "made")
     if damaged == "r2":
@@ -141,31 +141,31 @@ def broken(
 
 
 def test_a_bucket_that_cannot_be_used_leaves_the_copy_that_is_near_and_says_so(
-    desk: Desk, copied: Path, broken: tuple[dict[str, str], str]
+    cli: BackupCommand, copied: Path, broken: tuple[dict[str, str], str]
 ) -> None:
     variables, words = broken
     before = contents(copied)
-    with scene.unchanged(desk.appliance):
-        said = desk.refused("create", "--name", "second", **variables)
+    with scene.unchanged(cli.appliance):
+        said = cli.refused("create", "--name", "second", **variables)
     assert "The backup second was made and kept in local, but not in r2:" in said
     assert words in said
     assert variables["BACKUP_S3_SECRET_ACCESS_KEY"] not in said
     # Whoever restores in an emergency needs the near copy most when the far one is away.
-    listed = desk.run("list", code=1, **variables)
+    listed = cli.run("list", code=1, **variables)
     assert [line.split()[0] for line in listed.stdout.splitlines()] == ["NAME", "second", "made"]
     assert words in listed.stderr
-    desk.run("restore", "second", "--force", **variables)
-    desk.run("verify", "second", **variables)
-    with scene.unchanged(desk.appliance):
+    cli.run("restore", "second", "--force", **variables)
+    cli.run("verify", "second", **variables)
+    with scene.unchanged(cli.appliance):
         # What lies there would stay, or would not be counted.
-        assert words in desk.refused("delete", "second", "-y", **variables)
-        assert words in desk.refused("prune", "--keep", "1", "-y", **variables)
+        assert words in cli.refused("delete", "second", "-y", **variables)
+        assert words in cli.refused("prune", "--keep", "1", "-y", **variables)
     assert contents(copied) == before
-    assert sorted(desk.names()) == ["made", "second"]
+    assert sorted(cli.names()) == ["made", "second"]
 
 
 def test_one_copy_among_several_is_proven_and_restored_if_somebody_says_which(
-    three: Desk, nas: Path
+    three: BackupCommand, nas: Path
 ) -> None:
     three.run("create", "--name", "made")
     roles = three.folder / "made" / "roles.sql"
@@ -190,7 +190,7 @@ def test_one_copy_among_several_is_proven_and_restored_if_somebody_says_which(
     assert "There is no backup made in nas." in said
 
 
-def test_a_mount_that_is_missing_is_not_filled(three: Desk, nas: Path) -> None:
+def test_a_mount_that_is_missing_is_not_filled(three: BackupCommand, nas: Path) -> None:
     nas.rmdir()
     said = three.refused("create", "--name", "made")
     assert "kept in local, r2, but not in nas:" in said
@@ -205,7 +205,7 @@ def test_a_mount_that_is_missing_is_not_filled(three: Desk, nas: Path) -> None:
         f"appliance: The folder {nas} for backups does not exist. "
         f"Make it with `mkdir {nas}`, or mount what belongs there.\n"
     )
-    noted = notes.read(three.appliance.storage)
+    noted = backup_status.read(three.appliance.storage)
     assert noted.failure is not None
     assert "kept in local, r2, but not in nas" in noted.failure.message
 

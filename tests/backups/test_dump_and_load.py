@@ -10,10 +10,10 @@ import pyrage
 import pytest
 from psycopg import sql
 
-from appliance.backups import archives, database_contents
+from appliance.backups.server import pg_tools, server_checksums
 from appliance.postgres import binaries
 from tests.backups import scene
-from tests.backups.scene import Desk
+from tests.backups.scene import BackupCommand
 from tests.harness.appliance import Appliance
 
 ODD = "Odd = 'name' \"q\" a/b..%é\\"
@@ -127,37 +127,37 @@ def furnished(shared: Appliance) -> Appliance:
 
 
 def test_a_database_comes_back_as_it_was_with_all_kinds_of_objects_rights_and_settings(
-    furnished: Appliance, desk: Desk
+    furnished: Appliance, cli: BackupCommand
 ) -> None:
     before = _everything(furnished)
-    desk.run("create", "--name", "all")
+    cli.run("create", "--name", "all")
     with furnished.connect("postgres", "postgres") as connection:
         connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(ODD)))
         connection.execute('DROP ROLE "Odd ""role"" ;", auditor')
-    desk.run("restore", "all", "--force")
+    cli.run("restore", "all", "--force")
     after = _everything(furnished)
     assert after["data"] == before["data"]
     assert after["roles"] == before["roles"]
     assert after["schema"] == before["schema"]
-    desk.run("verify", "all")
+    cli.run("verify", "all")
 
 
 @pytest.mark.parametrize("form", ["directory", "custom"])
 def test_the_reading_of_an_archive_and_of_the_database_made_from_it_is_equal(
     furnished: Appliance, place: Path, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
-    monkeypatch.setattr(database_contents, "_LARGE_BYTES", 0)
+    monkeypatch.setattr(server_checksums, "_LARGE_BYTES", 0)
     monkeypatch.setenv("PGTZ", "UTC")
     socket, archive, copy = furnished.storage.run, place / "archive", f"copy_{form}"
     options = ["--jobs=2"] if form == "directory" else []
-    _run(archives.dumping(socket, ODD, f"--format={form}", f"--file={archive}", *options))
+    _run(pg_tools.dump_command(socket, ODD, f"--format={form}", f"--file={archive}", *options))
     with furnished.connect("postgres", "postgres") as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(copy)))
-    _run(archives.loading(socket, copy, *options, archive))
-    read = archives.read_directory(archive)
+    _run(pg_tools.restore_command(socket, copy, *options, archive))
+    read = pg_tools.read_directory(archive)
     for database in (copy, ODD):
-        assert archives.read_database(socket, database) == read
-        assert database_contents.read(socket, database, 2) == read
+        assert pg_tools.read_database(socket, database) == read
+        assert server_checksums.read_database(socket, database, 2) == read
     rows = {table.name: table.rows for table in read.tables}
     named = ['public."' + name.replace('"', '""') + '"' for name in NAMES]
     assert [rows[name] for name in named] == list(range(len(named)))
@@ -166,7 +166,7 @@ def test_the_reading_of_an_archive_and_of_the_database_made_from_it_is_equal(
     with furnished.connect("postgres", copy) as connection:
         connection.execute("SELECT lo_put(4711, 99999, 'x')")
         connection.execute("INSERT INTO child VALUES (2, 'two')")
-    changed = database_contents.read(socket, copy, 2)
+    changed = server_checksums.read_database(socket, copy, 2)
     assert changed.others != read.others
     different = {table.name for table in set(changed.tables) ^ set(read.tables)}
     assert different == {"public.child"}
@@ -174,11 +174,11 @@ def test_the_reading_of_an_archive_and_of_the_database_made_from_it_is_equal(
 
 @pytest.mark.parametrize("kind", ["encrypted", "one processor"])
 def test_rows_of_any_size_are_found_again_wherever_postgres_puts_them(
-    shared: Appliance, desk: Desk, kind: str
+    shared: Appliance, cli: BackupCommand, kind: str
 ) -> None:
     key = pyrage.x25519.Identity.generate()
-    sealed = {"BACKUP_RECIPIENTS": str(key.to_public()), "BACKUP_IDENTITY": str(key)}
-    desk.variables |= {"NUM_CPUS": "1"} if kind == "one processor" else sealed
+    encrypted = {"BACKUP_RECIPIENTS": str(key.to_public()), "BACKUP_IDENTITY": str(key)}
+    cli.variables |= {"NUM_CPUS": "1"} if kind == "one processor" else encrypted
     choose = random.Random(1)  # noqa: S311 - the same every time
     with shared.connect() as connection:
         connection.execute("CREATE TABLE wide (n integer, t text STORAGE PLAIN)")
@@ -186,8 +186,8 @@ def test_rows_of_any_size_are_found_again_wherever_postgres_puts_them(
             for number in range(5000):
                 copy.write_row((number, "x" * choose.choice([1, 10, 100, 700, 1500, 3000])))
     try:
-        desk.run("create", "--name", "wide")
-        desk.run("verify", "wide")
+        cli.run("create", "--name", "wide")
+        cli.run("verify", "wide")
     finally:
         with shared.connect() as connection:
             connection.execute("DROP TABLE wide")
@@ -198,9 +198,9 @@ def _everything(appliance: Appliance) -> dict[str, Any]:
     socket = appliance.storage.run
     held = {name: scene.held_in(appliance, name) for name in (ODD, HARMLESS, "appliance")}
     schema: Callable[[str], str] = lambda name: _run(  # noqa: E731 - short, and used once
-        [*archives.dumping(socket, name, "--schema-only", "--create", "--compress=none")]
+        [*pg_tools.dump_command(socket, name, "--schema-only", "--create", "--compress=none")]
     )
-    roles = _run(archives.dumping_roles(socket))
+    roles = _run(pg_tools.dump_roles_command(socket))
     return {
         "data": held,
         "schema": [line for name in (ODD, "appliance") for line in _steady(schema(name))],
@@ -214,7 +214,7 @@ def _steady(script: str) -> list[str]:
     return sorted(line for line in lines if not line.startswith(("\\restrict", "\\unrestrict")))
 
 
-def _run(command: archives.Command) -> str:
+def _run(command: pg_tools.Command) -> str:
     environment = {"LD_LIBRARY_PATH": str(binaries.libraries()), "PGTZ": "UTC"}
     words = [str(word) for word in command]
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)

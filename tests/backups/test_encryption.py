@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.backups.encryption import Keyring, Sealer, check_recipients
-from appliance.backups.errors import BadRequestError, DamagedError, KeyRefusedError
-from tests.backups.sealing import (
+from appliance.backups.backup_errors import BadRequestError, DamagedError, KeyRefusedError
+from appliance.backups.format.encryption import Encryptor, Keyring, check_recipients
+from tests.backups.encryptors import (
     CHUNK,
+    DECRYPTOR,
     FOR_KEY,
     KEY,
-    OPENER,
     OTHER,
     OTHER_PUBLIC,
     PUBLIC,
@@ -60,7 +60,7 @@ def assert_damaged(data: bytes, reason: str) -> bytes:
     """It is refused; returns what was written before that, which is how the text begins."""
     target = io.BytesIO()
     with pytest.raises(DamagedError, match=reason):
-        OPENER.decrypt(io.BytesIO(data), target)
+        DECRYPTOR.decrypt(io.BytesIO(data), target)
     assert TEXT.startswith(target.getvalue())
     return target.getvalue()
 
@@ -79,7 +79,7 @@ def age_at_terminal(answer: str, *arguments: str | Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def by_passphrase() -> Sealer:
+def by_passphrase() -> Encryptor:
     return made([], PASSPHRASE)
 
 
@@ -94,9 +94,9 @@ def test_the_program_and_we_open_what_the_other_encrypts(tmp_path: Path, text: b
 
 
 @needs_age
-def test_the_program_asks_for_the_passphrase(tmp_path: Path, by_passphrase: Sealer) -> None:
+def test_the_program_asks_for_the_passphrase(tmp_path: Path, by_passphrase: Encryptor) -> None:
     identity, data, text = (tmp_path / name for name in ("identity.age", "data.age", "text"))
-    identity.write_bytes(by_passphrase.sealed_identity or b"")
+    identity.write_bytes(by_passphrase.encrypted_identity or b"")
     data.write_bytes(encrypted(TEXT, by_passphrase))
     age_at_terminal(PASSPHRASE, "-d", "-i", identity, "-o", text, data)
     assert text.read_bytes() == TEXT
@@ -120,7 +120,7 @@ class InPieces(io.BytesIO):
 def test_everything_comes_back_in_whatever_pieces(seed: bytes, times: int) -> None:
     data, text = InPieces(), InPieces()
     FOR_KEY.encrypt(InPieces(seed * times), data)
-    OPENER.decrypt(InPieces(data.getvalue()), text)
+    DECRYPTOR.decrypt(InPieces(data.getvalue()), text)
     assert text.getvalue() == seed * times
 
 
@@ -145,45 +145,51 @@ def test_without_its_key_it_is_refused_at_once() -> None:
         (Keyring(passphrase="x"), "No passphrase opens the backup b1"),
     ):
         with pytest.raises(KeyRefusedError, match=message) as refused:
-            keyring.open_for([PUBLIC], None, "the backup b1")
+            keyring.decryptor_for([PUBLIC], None, "the backup b1")
         assert refused.value.hint == f"Give the key of {PUBLIC} ({BY_KEY})."
 
 
 def test_every_way_to_open_it_is_named_as_it_is_called() -> None:
     with pytest.raises(KeyRefusedError) as refused:
-        Keyring().open_for([PUBLIC, OTHER_PUBLIC], b"sealed")
+        Keyring().decryptor_for([PUBLIC, OTHER_PUBLIC], b"sealed")
     keys = f"the key of {PUBLIC} or of {OTHER_PUBLIC} ({BY_KEY})"
     assert refused.value.hint == f"Give {keys}; or the passphrase it was made with ({BY_WORDS})."
 
 
-def test_the_passphrase_opens_it_and_no_secret_is_shown(by_passphrase: Sealer) -> None:
-    keyring, sealed = Keyring([str(OTHER)], PASSPHRASE), by_passphrase.sealed_identity
-    opener = keyring.open_for([], sealed)
-    assert decrypted(encrypted(TEXT, by_passphrase), opener) == TEXT
+def test_the_passphrase_opens_it_and_no_secret_is_shown(by_passphrase: Encryptor) -> None:
+    keyring, encrypted_identity = (
+        Keyring([str(OTHER)], PASSPHRASE),
+        by_passphrase.encrypted_identity,
+    )
+    decryptor = keyring.decryptor_for([], encrypted_identity)
+    assert decrypted(encrypted(TEXT, by_passphrase), decryptor) == TEXT
     with pytest.raises(KeyRefusedError, match="The passphrase does not open the backup b1") as bad:
-        Keyring([str(OTHER)], "a wrong one").open_for([], sealed, "the backup b1")
+        Keyring([str(OTHER)], "a wrong one").decryptor_for([], encrypted_identity, "the backup b1")
     assert bad.value.hint == f"Give the one it was made with ({BY_WORDS})."
-    shown = f"{by_passphrase!r} {keyring!r} {opener!r} {bad.value}"
+    shown = f"{by_passphrase!r} {keyring!r} {decryptor!r} {bad.value}"
     assert not re.search(f"{PASSPHRASE}|a wrong one|AGE-SECRET|scrypt", shown)
 
 
-def test_a_sealed_key_may_be_damaged_or_cost_too_much(by_passphrase: Sealer) -> None:
-    keyring, sealed = Keyring(passphrase=PASSPHRASE), by_passphrase.sealed_identity or b""
-    with pytest.raises(DamagedError, match="The sealed key of the backup"):
-        keyring.open_for([], sealed[:-1])
-    with pytest.raises(DamagedError, match="The sealed key of the backup"):
-        keyring.open_for([], re.sub(rb"(scrypt \S+) \d+", rb"\1 42", sealed))
+def test_an_encrypted_key_may_be_damaged_or_cost_too_much(by_passphrase: Encryptor) -> None:
+    keyring, encrypted_identity = (
+        Keyring(passphrase=PASSPHRASE),
+        by_passphrase.encrypted_identity or b"",
+    )
+    with pytest.raises(DamagedError, match="The encrypted key of the backup"):
+        keyring.decryptor_for([], encrypted_identity[:-1])
+    with pytest.raises(DamagedError, match="The encrypted key of the backup"):
+        keyring.decryptor_for([], re.sub(rb"(scrypt \S+) \d+", rb"\1 42", encrypted_identity))
     with pytest.raises(KeyRefusedError, match=r"No key is .*BACKUP_PASSPHRASE"):
-        Keyring().open_for([], sealed)
+        Keyring().decryptor_for([], encrypted_identity)
     with pytest.raises(DamagedError, match="Nothing says for whom"):
-        keyring.open_for([], None)
+        keyring.decryptor_for([], None)
 
 
 def test_a_key_file_has_comments_and_several_keys() -> None:
     keyring = Keyring([f"# made: today\r\n#{OTHER}\r\n\r\n {KEY}\n{THIRD}"])
-    assert decrypted(DATA, keyring.open_for([OTHER_PUBLIC, PUBLIC], None)) == TEXT
+    assert decrypted(DATA, keyring.decryptor_for([OTHER_PUBLIC, PUBLIC], None)) == TEXT
     with pytest.raises(KeyRefusedError):
-        keyring.open_for([OTHER_PUBLIC], None)
+        keyring.decryptor_for([OTHER_PUBLIC], None)
 
 
 def test_what_is_no_key_is_refused_and_secrets_are_not_shown() -> None:

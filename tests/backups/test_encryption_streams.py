@@ -10,26 +10,18 @@ from typing import Any
 
 import pytest
 
-from tests.backups.sealing import (
-    CHUNK,
-    FOR_KEY,
-    KEY,
-    MIB,
-    OPENER,
-    PUBLIC,
-    encrypted,
-)
+from tests.backups.encryptors import CHUNK, DECRYPTOR, FOR_KEY, KEY, MIB, PUBLIC, encrypted
 
 THERE_AND_BACK = """
 import os, sys, threading
-from appliance.backups.encryption import Keyring, sealer
+from appliance.backups.format.encryption import Keyring, make_encryptor
 read, write = os.pipe()
 def encrypt():
     with open(write, "wb") as target:
-        sealer([sys.argv[1]], None).encrypt(sys.stdin.buffer, target)
+        make_encryptor([sys.argv[1]], None).encrypt(sys.stdin.buffer, target)
 threading.Thread(target=encrypt).start()
 with open(read, "rb") as source:
-    Keyring([sys.argv[2]]).open_for([sys.argv[1]], None).decrypt(source, sys.stdout.buffer)
+    Keyring([sys.argv[2]]).decryptor_for([sys.argv[1]], None).decrypt(source, sys.stdout.buffer)
 print(open("/proc/self/status").read(), file=sys.stderr)
 """
 
@@ -38,7 +30,7 @@ DATA = encrypted(bytes(range(256)) * 1024)
 
 @pytest.mark.parametrize("size", [1, 5000, CHUNK, MIB])
 def test_a_full_disk_is_said_even_by_the_last_byte(size: int) -> None:
-    for work, data in ((FOR_KEY.encrypt, bytes(size)), (OPENER.decrypt, encrypted(bytes(size)))):
+    for work, data in ((FOR_KEY.encrypt, bytes(size)), (DECRYPTOR.decrypt, encrypted(bytes(size)))):
         with open("/dev/full", "wb", 0) as full, pytest.raises(OSError, match="No space"):
             work(io.BytesIO(data), full)
 
@@ -51,7 +43,7 @@ def test_what_source_and_target_raise_is_raised_as_it_is(error: Exception) -> No
 
         write: Any = read
 
-    for work in (FOR_KEY.encrypt, OPENER.decrypt):
+    for work in (FOR_KEY.encrypt, DECRYPTOR.decrypt):
         for source, target in ((Broken(), io.BytesIO()), (io.BytesIO(DATA), Broken())):
             with pytest.raises(type(error)) as raised:
                 work(source, target)

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.backups import manifest
-from appliance.backups.errors import DamagedError
-from appliance.backups.manifest import DatabaseDump, File, Manifest, Table
+from appliance.backups.backup_errors import DamagedError
+from appliance.backups.format import manifest
+from appliance.backups.format.manifest import DatabaseDump, File, Manifest, Table
 
 FILES = {
     "roles.sql": b"CREATE ROLE books;\n",

@@ -9,7 +9,7 @@ import pytest
 from psycopg import sql
 
 from tests.backups import scene
-from tests.backups.scene import Desk
+from tests.backups.scene import BackupCommand
 from tests.harness.appliance import Appliance
 
 # A table's columns come in another order when a dump of it is loaded, rows in other partitions.
@@ -68,16 +68,16 @@ def database(appliance: Appliance, name: str) -> Iterator[None]:
 
 
 @pytest.fixture(params=["plain", "encrypted"])
-def either(request: pytest.FixtureRequest, desk: Desk) -> Desk:
+def either(request: pytest.FixtureRequest, cli: BackupCommand) -> BackupCommand:
     """The command, with backups of both kinds."""
     if request.param == "encrypted":
         key = pyrage.x25519.Identity.generate()
-        desk.variables |= {"BACKUP_RECIPIENTS": str(key.to_public()), "BACKUP_IDENTITY": str(key)}
-    return desk
+        cli.variables |= {"BACKUP_RECIPIENTS": str(key.to_public()), "BACKUP_IDENTITY": str(key)}
+    return cli
 
 
 def test_columns_and_rows_that_come_to_lie_elsewhere_are_found_again(
-    shared: Appliance, either: Desk
+    shared: Appliance, either: BackupCommand
 ) -> None:
     with database(shared, "moved"):
         with shared.connect("postgres", "moved") as connection:
@@ -99,7 +99,7 @@ def test_columns_and_rows_that_come_to_lie_elsewhere_are_found_again(
         assert changed == {"public.derived", "public.moods"}
 
 
-def test_no_setting_of_a_database_is_in_the_way(shared: Appliance, either: Desk) -> None:
+def test_no_setting_of_a_database_is_in_the_way(shared: Appliance, either: BackupCommand) -> None:
     with database(shared, "settled"):
         with shared.connect("postgres", "settled") as connection:
             connection.execute(_MOVED)
@@ -115,7 +115,7 @@ def test_no_setting_of_a_database_is_in_the_way(shared: Appliance, either: Desk)
 
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
 def test_names_are_kept_whatever_the_encoding(
-    shared: Appliance, either: Desk, encoding: str
+    shared: Appliance, either: BackupCommand, encoding: str
 ) -> None:
     with shared.connect("postgres", "postgres") as connection:
         connection.execute("CREATE ROLE rené")
@@ -143,60 +143,66 @@ def test_names_are_kept_whatever_the_encoding(
             connection.execute("DROP ROLE rené")
 
 
-def test_what_a_drop_has_left_is_replaced_by_a_restore(shared: Appliance, desk: Desk) -> None:
+def test_what_a_drop_has_left_is_replaced_by_a_restore(
+    shared: Appliance, cli: BackupCommand
+) -> None:
     with database(shared, "shop"):
         with shared.connect("postgres", "shop") as connection:
             connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
-        desk.run("create", "--name", "made")
+        cli.run("create", "--name", "made")
         with shared.connect("postgres", "postgres") as connection:
             connection.execute("UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'shop'")
-        desk.run("restore", "made", "--force")
+        cli.run("restore", "made", "--force")
         with shared.connect("postgres", "shop") as connection:
             assert connection.execute("SELECT one FROM kept").fetchone() == (1,)
 
 
-def test_a_template_is_kept_and_comes_back_as_one(shared: Appliance, desk: Desk) -> None:
+def test_a_template_is_kept_and_comes_back_as_one(shared: Appliance, cli: BackupCommand) -> None:
     template = "SELECT datistemplate FROM pg_database WHERE datname = 'tenant_template'"
     with database(shared, "tenant_template"):
         with shared.connect("postgres", "tenant_template") as connection:
             connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
         with shared.connect("postgres", "postgres") as connection:
             connection.execute("ALTER DATABASE tenant_template IS_TEMPLATE true")
-        desk.run("create", "--name", "made")
-        desk.run("verify", "made")
+        cli.run("create", "--name", "made")
+        cli.run("verify", "made")
         with shared.connect("postgres", "tenant_template") as connection:
             connection.execute("DROP TABLE kept")
-        desk.run("restore", "made", "--force")
+        cli.run("restore", "made", "--force")
         with shared.connect("postgres", "tenant_template") as connection:
             assert connection.execute("SELECT one FROM kept").fetchone() == (1,)
             assert connection.execute(template).fetchone() == (True,)
         assert _names(shared) == {"appliance", "postgres", "tenant_template"}
 
 
-def test_one_that_is_closed_is_said_and_not_left_out(shared: Appliance, desk: Desk) -> None:
+def test_one_that_is_closed_is_said_and_not_left_out(shared: Appliance, cli: BackupCommand) -> None:
     with database(shared, "closed"):
         with shared.connect("postgres", "postgres") as connection:
             connection.execute("ALTER DATABASE closed ALLOW_CONNECTIONS false")
-        said = desk.refused("create", "--name", "made")
+        said = cli.refused("create", "--name", "made")
         assert "Nobody may connect to closed, so it cannot be backed up." in said
         assert "ALTER DATABASE closed ALLOW_CONNECTIONS true" in said
-        assert desk.names() == []
+        assert cli.names() == []
 
 
-def test_what_a_broken_off_drop_has_left_is_in_nobodys_way(shared: Appliance, desk: Desk) -> None:
+def test_what_a_broken_off_drop_has_left_is_in_nobodys_way(
+    shared: Appliance, cli: BackupCommand
+) -> None:
     with database(shared, "half_gone"):
         with shared.connect("postgres", "postgres") as connection:
             # As DROP DATABASE does first, since 16.
             connection.execute(
                 "UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'half_gone'"
             )
-        made = desk.json("create", "--name", "made")
+        made = cli.json("create", "--name", "made")
         assert {one["name"] for one in made["databases"]} == {"appliance", "postgres"}
 
 
-def test_databases_can_be_made_while_a_backup_is_made(shared: Appliance, desk: Desk) -> None:
+def test_databases_can_be_made_while_a_backup_is_made(
+    shared: Appliance, cli: BackupCommand
+) -> None:
     with scene.held(shared) as wait:
-        process = desk.start("create", "--name", "made")
+        process = cli.start("create", "--name", "made")
         wait()
         with database(shared, "tenant"):
             assert "tenant" in _names(shared)
@@ -209,8 +215,8 @@ def _names(appliance: Appliance) -> set[str]:
         return {row[0] for row in found}
 
 
-def _sums(desk: Desk, name: str) -> dict[str, Any]:
+def _sums(cli: BackupCommand, name: str) -> dict[str, Any]:
     [moved] = [
-        one for one in scene.manifest(desk.folder / name)["databases"] if one["name"] == "moved"
+        one for one in scene.manifest(cli.folder / name)["databases"] if one["name"] == "moved"
     ]
     return {table["name"]: (table["rows"], table["sha256"]) for table in moved["tables"]}

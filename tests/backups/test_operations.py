@@ -11,7 +11,7 @@ import pyrage
 import pytest
 
 from tests.backups import scene
-from tests.backups.scene import Desk
+from tests.backups.scene import BackupCommand
 from tests.harness.appliance import Appliance, ending
 from tests.harness.freezing import standing_still
 from tests.harness.requirements import needs_root
@@ -50,22 +50,22 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_backup_is_neither_proven_nor_restored(
-    desk: Desk, copied: Path, damage: str
+    cli: BackupCommand, copied: Path, damage: str
 ) -> None:
     break_it, words = DAMAGES[damage]
     break_it(copied)
-    with scene.unchanged(desk.appliance):
-        assert words in desk.refused("verify", "made")
-        assert words in desk.refused("restore", "made", "--force")
-    assert desk.audited()[-2:] == [("verify", "made", False), ("restore", "made", False)]
+    with scene.unchanged(cli.appliance):
+        assert words in cli.refused("verify", "made")
+        assert words in cli.refused("restore", "made", "--force")
+    assert cli.audited()[-2:] == [("verify", "made", False), ("restore", "made", False)]
 
 
-def test_data_that_is_there_is_replaced_only_by_force(desk: Desk, copied: Path) -> None:
-    with scene.unchanged(desk.appliance):
-        said = desk.refused("restore", "made")
+def test_data_that_is_there_is_replaced_only_by_force(cli: BackupCommand, copied: Path) -> None:
+    with scene.unchanged(cli.appliance):
+        said = cli.refused("restore", "made")
         assert "There is data in appliance; a restore replaces all of it." in said
         assert "--force" in said
-    desk.run("restore", "made", "--force")
+    cli.run("restore", "made", "--force")
 
 
 @pytest.fixture(scope="module")
@@ -75,22 +75,22 @@ def key() -> pyrage.x25519.Identity:
 
 
 @pytest.fixture
-def sealed(desk: Desk, key: pyrage.x25519.Identity) -> Desk:
+def encrypting(cli: BackupCommand, key: pyrage.x25519.Identity) -> BackupCommand:
     """The command on a server that encrypts for a key that it does not have, with a backup."""
-    desk.variables["BACKUP_RECIPIENTS"] = str(key.to_public())
-    assert desk.json("create", "--name", "made")["encrypted"] is True
-    return desk
+    cli.variables["BACKUP_RECIPIENTS"] = str(key.to_public())
+    assert cli.json("create", "--name", "made")["encrypted"] is True
+    return cli
 
 
 def test_who_has_no_key_or_another_one_is_told_and_changes_nothing(
-    sealed: Desk, key: pyrage.x25519.Identity, place: Path
+    encrypting: BackupCommand, key: pyrage.x25519.Identity, place: Path
 ) -> None:
     stranger = pyrage.x25519.Identity.generate()
     file = place / "key"
     file.write_text(f"# a comment\n{stranger}\n")
-    with scene.unchanged(sealed.appliance):
+    with scene.unchanged(encrypting.appliance):
         for words in (("verify", "made"), ("restore", "made", "--force")):
-            said = sealed.refused(*words)
+            said = encrypting.refused(*words)
             assert "No key is at hand for the backup made, which is encrypted." in said
             assert str(key.to_public()) in said
             assert "BACKUP_IDENTITY, or --identity FILE" in said
@@ -98,63 +98,63 @@ def test_who_has_no_key_or_another_one_is_told_and_changes_nothing(
                 (("--identity", str(file)), {}),
                 ((), {"BACKUP_IDENTITY": str(stranger)}),
             ):
-                said = sealed.refused(*words, *more, **given)
+                said = encrypting.refused(*words, *more, **given)
                 assert "No key at hand opens the backup made" in said
                 assert str(stranger) not in said
-    assert f"opened by  {key.to_public()}\n" in sealed.run("show", "made").stdout
+    assert f"opened by  {key.to_public()}\n" in encrypting.run("show", "made").stdout
 
 
 @needs_root
 def test_a_key_that_only_root_may_read_opens_a_backup_that_the_server_cannot(
-    sealed: Desk, key: pyrage.x25519.Identity, place: Path
+    encrypting: BackupCommand, key: pyrage.x25519.Identity, place: Path
 ) -> None:
     file = place / "key"
     file.write_text(f"{key}\n")
     file.chmod(0o600)
-    sealed.run("verify", "made", "--identity", str(file))
-    before = scene.held_in(sealed.appliance, "appliance")
-    sealed.run("restore", "made", "--force", "--identity", str(file))
-    assert scene.held_in(sealed.appliance, "appliance") == before
+    encrypting.run("verify", "made", "--identity", str(file))
+    before = scene.held_in(encrypting.appliance, "appliance")
+    encrypting.run("restore", "made", "--force", "--identity", str(file))
+    assert scene.held_in(encrypting.appliance, "appliance") == before
 
 
 @pytest.mark.skipif(not shutil.which("age"), reason="needs the program age")
 def test_the_program_age_opens_it_too(
-    sealed: Desk, key: pyrage.x25519.Identity, place: Path
+    encrypting: BackupCommand, key: pyrage.x25519.Identity, place: Path
 ) -> None:
     (place / "key").write_text(f"{key}\n")
     opened = [
         subprocess.run(["age", "-d", "-i", place / "key", file], capture_output=True, check=True)
-        for file in sorted((sealed.folder / "made").rglob("*.age"))
+        for file in sorted((encrypting.folder / "made").rglob("*.age"))
     ]
     assert [done.stdout[:5] for done in opened[:-1]] == [b"PGDMP"] * len(opened[:-1])
     assert b"CREATE ROLE" in opened[-1].stdout
 
 
-def test_a_backup_that_a_passphrase_opens_needs_that_one(desk: Desk, place: Path) -> None:
+def test_a_backup_that_a_passphrase_opens_needs_that_one(cli: BackupCommand, place: Path) -> None:
     right = {"BACKUP_PASSPHRASE": "correct horse battery staple, and nine more words"}
     wrong = {"BACKUP_PASSPHRASE": "correct horse battery staple, and ten more words"}
-    desk.run("create", "--name", "made", **right)
-    with scene.unchanged(desk.appliance):
-        said = desk.refused("restore", "made", "--force", **wrong)
+    cli.run("create", "--name", "made", **right)
+    with scene.unchanged(cli.appliance):
+        said = cli.refused("restore", "made", "--force", **wrong)
         assert "The passphrase does not open the backup made." in said
         assert "ten more words" not in said
-        assert "BACKUP_PASSPHRASE, or --passphrase-file FILE" in desk.refused("verify", "made")
-    before = scene.held_in(desk.appliance, "appliance")
-    desk.run("restore", "made", "--force", **right)
-    assert scene.held_in(desk.appliance, "appliance") == before
+        assert "BACKUP_PASSPHRASE, or --passphrase-file FILE" in cli.refused("verify", "made")
+    before = scene.held_in(cli.appliance, "appliance")
+    cli.run("restore", "made", "--force", **right)
+    assert scene.held_in(cli.appliance, "appliance") == before
     file = place / "passphrase"
     file.write_text(f"{right['BACKUP_PASSPHRASE']}\n")
     file.chmod(0o600)
     for words in (("verify", "made"), ("restore", "made", "--force")):
-        desk.run(*words, "--passphrase-file", str(file), **wrong)
-    identity = desk.folder / "made" / "identity.age"
-    sealed = identity.read_bytes()
-    identity.write_bytes(sealed[:-1] + bytes([sealed[-1] ^ 1]))
-    said = desk.refused("verify", "made", **right)
+        cli.run(*words, "--passphrase-file", str(file), **wrong)
+    identity = cli.folder / "made" / "identity.age"
+    encrypting = identity.read_bytes()
+    identity.write_bytes(encrypting[:-1] + bytes([encrypting[-1] ^ 1]))
+    said = cli.refused("verify", "made", **right)
     assert "In local: The backup made is damaged: identity.age was altered." in said
     identity.unlink()
-    with scene.unchanged(desk.appliance):
-        said = desk.refused("restore", "made", "--force", **right)
+    with scene.unchanged(cli.appliance):
+        said = cli.refused("restore", "made", "--force", **right)
         assert "The backup made is damaged: identity.age is missing." in said
 
 
@@ -176,10 +176,10 @@ def small_disk(place: Path) -> Iterator[Appliance]:
 def test_a_disk_that_fills_up_meanwhile_ends_the_backup_and_not_the_service(
     small_disk: Appliance,
 ) -> None:
-    desk = Desk(small_disk, small_disk.storage.backups)
-    desk.run("create", "--name", "made")
+    cli = BackupCommand(small_disk, small_disk.storage.backups)
+    cli.run("create", "--name", "made")
     with scene.held(small_disk) as wait:
-        process = desk.start("create", "--name", "second", BACKUP_RECIPIENTS=_a_recipient())
+        process = cli.start("create", "--name", "second", BACKUP_RECIPIENTS=_a_recipient())
         wait()
         room = small_disk.storage.free_bytes() - RESERVE_MIB * MIB
         (small_disk.storage.root.parent / "filler").write_bytes(bytes(room + MIB))
@@ -188,33 +188,33 @@ def test_a_disk_that_fills_up_meanwhile_ends_the_backup_and_not_the_service(
     scene.keep_books(small_disk)
     for words in (("create",), ("verify", "made"), ("restore", "made", "--force")):
         with scene.unchanged(small_disk):
-            assert "has too little room" in desk.refused(*words)
-    assert list(desk.folder.glob(".staging*")) == []
-    assert desk.names() == ["made"]
+            assert "has too little room" in cli.refused(*words)
+    assert list(cli.folder.glob(".staging*")) == []
+    assert cli.names() == ["made"]
 
 
 @needs_root
 def test_nothing_is_on_the_disk_in_the_clear_while_a_backup_is_encrypted(
-    sealed: Desk, place: Path
+    encrypting: BackupCommand, place: Path
 ) -> None:
     temporary = scene.own_folder(place, "tmp")
-    with sealed.appliance.connect() as connection:
+    with encrypting.appliance.connect() as connection:
         rows = "SELECT n, md5(n::text) || %s || md5((-n)::text) FROM generate_series(1, 200000) n"
         connection.execute(f"CREATE TABLE secret AS {rows}", (MARKER,))
     try:
-        process = sealed.start("create", "--name", "second", TMPDIR=str(temporary))
-        wait_until(lambda: _written(sealed.folder) > MIB, "some of it is written")
+        process = encrypting.start("create", "--name", "second", TMPDIR=str(temporary))
+        wait_until(lambda: _written(encrypting.folder) > MIB, "some of it is written")
         with standing_still(partial(scene.with_below, process.pid)) as pids:
             assert process.poll() is None
             files = {file for pid in pids for file in _open_files(pid)}
             assert any(file.parent.name == "databases" for file in files)
             assert [file for file in files if _is_plain(file)] == []
-            _assert_sealed(sealed.folder)
+            _assert_encrypted(encrypting.folder)
             assert not any(_is_plain(path) for path in temporary.rglob("*") if path.is_file())
         scene.ended(process)
-        _assert_sealed(sealed.folder)
+        _assert_encrypted(encrypting.folder)
     finally:
-        with sealed.appliance.connect() as connection:
+        with encrypting.appliance.connect() as connection:
             connection.execute("DROP TABLE secret")
 
 
@@ -235,7 +235,7 @@ def _open_files(pid: int) -> list[Path]:
     ]
 
 
-def _assert_sealed(folder: Path) -> None:
+def _assert_encrypted(folder: Path) -> None:
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert files
     assert [path for path in files if _is_plain(path)] == []

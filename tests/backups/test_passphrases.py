@@ -5,29 +5,29 @@ import re
 import pyrage
 import pytest
 
-from appliance.backups import passphrases
-from appliance.backups.errors import DamagedError, KeyRefusedError
+from appliance.backups.backup_errors import DamagedError, KeyRefusedError
+from appliance.backups.format import passphrases
 
 TEXT = b"# key\nAGE-SECRET-KEY-1" + b"x" * 200
-SEALED = passphrases.seal(TEXT, "gr\u00fc\u00df Gott")
+SEALED = passphrases.encrypt(TEXT, "gr\u00fc\u00df Gott")
 
 
 def test_others_open_it_and_it_opens_theirs() -> None:
     assert pyrage.passphrase.decrypt(SEALED, "gr\u00fc\u00df Gott") == TEXT
-    assert passphrases.unseal(SEALED, "gr\u00fc\u00df Gott", "b1") == TEXT
+    assert passphrases.decrypt(SEALED, "gr\u00fc\u00df Gott", "b1") == TEXT
     with pytest.raises(KeyRefusedError, match="does not open b1"):
-        passphrases.unseal(SEALED, "other", "b1")
+        passphrases.decrypt(SEALED, "other", "b1")
 
 
 @pytest.mark.parametrize("place", [3, 80, 100, len(SEALED) - 1])
 def test_what_was_altered_is_refused(place: int) -> None:
     data = SEALED[:place] + bytes([SEALED[place] ^ 1]) + SEALED[place + 1 :]
     with pytest.raises((DamagedError, KeyRefusedError)):
-        passphrases.unseal(data, "gr\u00fc\u00df Gott", "b1")
+        passphrases.decrypt(data, "gr\u00fc\u00df Gott", "b1")
     with pytest.raises(DamagedError):
-        passphrases.unseal(SEALED[:place], "gr\u00fc\u00df Gott", "b1")
+        passphrases.decrypt(SEALED[:place], "gr\u00fc\u00df Gott", "b1")
 
 
 def test_too_much_work_is_not_begun() -> None:
     with pytest.raises(DamagedError):
-        passphrases.unseal(re.sub(rb"(scrypt \S+) 17", rb"\1 30", SEALED), "x", "b1")
+        passphrases.decrypt(re.sub(rb"(scrypt \S+) 17", rb"\1 30", SEALED), "x", "b1")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from tests.backups import scene
-from tests.backups.scene import Desk
+from tests.backups.scene import BackupCommand
 from tests.harness import processes
 from tests.harness.appliance import COMMAND
 from tests.harness.freezing import standing_still
@@ -22,12 +22,12 @@ CLEARED = "\r\x1b[K"
 class Terminal:
     """`appliance backup …` with a terminal as its standard error."""
 
-    def __init__(self, desk: Desk, *words: str) -> None:
+    def __init__(self, cli: BackupCommand, *words: str) -> None:
         self.shown = ""
         ours, theirs = pty.openpty()
         self.process = subprocess.Popen(
             [COMMAND, "backup", *words],
-            env={**desk.appliance.environment, **desk.variables},
+            env={**cli.appliance.environment, **cli.variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=theirs,
@@ -56,21 +56,21 @@ class Terminal:
 
 
 @contextmanager
-def large(desk: Desk) -> Iterator[None]:
+def large(cli: BackupCommand) -> Iterator[None]:
     """A table that takes a moment."""
-    with desk.appliance.connect() as connection:
+    with cli.appliance.connect() as connection:
         rows = "SELECT n, md5(n::text) || md5((-n)::text) AS t FROM generate_series(1, 400000) n"
         connection.execute(f"CREATE TABLE large AS {rows}")
     try:
         yield
     finally:
-        with desk.appliance.connect() as connection:
+        with cli.appliance.connect() as connection:
             connection.execute("DROP TABLE large")
 
 
-def test_a_terminal_shows_the_phase_and_how_much_is_done(desk: Desk) -> None:
-    with scene.held(desk.appliance) as wait:
-        terminal = Terminal(desk, "create", "--name", "made")
+def test_a_terminal_shows_the_phase_and_how_much_is_done(cli: BackupCommand) -> None:
+    with scene.held(cli.appliance) as wait:
+        terminal = Terminal(cli, "create", "--name", "made")
         wait()
         waiting = r"dumping: 0 B of [0-9.]+ MB"
         wait_until(lambda: any(re.fullmatch(waiting, line) for line in terminal.lines()), "a line")
@@ -80,11 +80,11 @@ def test_a_terminal_shows_the_phase_and_how_much_is_done(desk: Desk) -> None:
     assert all(re.match(r"[a-z]+: ", line) for line in terminal.lines())
 
 
-def test_it_counts_bytes_and_tables_while_they_are_copied(desk: Desk) -> None:
+def test_it_counts_bytes_and_tables_while_they_are_copied(cli: BackupCommand) -> None:
     counted = r"dumping: [1-9][0-9.]* [kM]B of [0-9.]+ MB, [1-9][0-9]* tables?(, [0-9]+ s left)?"
-    with large(desk):
-        terminal = Terminal(desk, "create", "--name", "made")
-        wait_until(lambda: _copying(desk), "the large table is being copied")
+    with large(cli):
+        terminal = Terminal(cli, "create", "--name", "made")
+        wait_until(lambda: _copying(cli), "the large table is being copied")
         with standing_still(partial(scene.with_below, _dump(terminal))):
             wait_until(
                 lambda: any(re.fullmatch(counted, line) for line in terminal.lines()), "figures"
@@ -92,20 +92,20 @@ def test_it_counts_bytes_and_tables_while_they_are_copied(desk: Desk) -> None:
         terminal.finish()
 
 
-def test_whoever_reads_documents_or_is_no_terminal_is_not_disturbed(desk: Desk) -> None:
-    with scene.held(desk.appliance) as wait:
-        process = desk.start("create", "--name", "made")
+def test_whoever_reads_documents_or_is_no_terminal_is_not_disturbed(cli: BackupCommand) -> None:
+    with scene.held(cli.appliance) as wait:
+        process = cli.start("create", "--name", "made")
         wait()
     said = process.communicate(timeout=scene.LIMIT_S)
     assert said[1] == ""
     assert said[0].startswith("Made made (")
     assert said[0].count("\n") == 1
     # The document, and nothing on standard error: `json` makes sure of that.
-    assert desk.json("verify", "made")["ok"] is True
+    assert cli.json("verify", "made")["ok"] is True
 
 
-def _copying(desk: Desk) -> bool:
-    with desk.appliance.connect("postgres") as connection:
+def _copying(cli: BackupCommand) -> bool:
+    with cli.appliance.connect("postgres") as connection:
         query = "SELECT bytes_processed FROM pg_stat_progress_copy WHERE relid = 'large'::regclass"
         return any(row[0] > 100_000 for row in connection.execute(query))
 

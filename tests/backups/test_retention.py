@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.backups import names
-from appliance.backups.errors import BadRequestError
+from appliance.backups.backup_errors import BadRequestError
+from appliance.backups.format import backup_name
 from appliance.backups.retention import is_generated, to_prune
 
 START = datetime(2026, 11, 20, 13, tzinfo=UTC)
@@ -91,7 +91,7 @@ def test_all_of_them_cannot_be_pruned(keep: int) -> None:
 
 @given(st.datetimes(datetime(2000, 1, 1), datetime(2999, 1, 1)))  # noqa: DTZ001 - hypothesis wants it
 def test_every_name_of_ours_is_known(moment: datetime) -> None:
-    assert is_generated(names.generate(moment))
+    assert is_generated(backup_name.generate(moment))
 
 
 @pytest.mark.parametrize(

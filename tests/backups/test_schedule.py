@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.backups import schedule
-from appliance.backups.errors import BackupError
-from appliance.backups.schedule import BACKUP, DRILL, RETRY_S, TRIES, Job, Schedule
-from appliance.storage import Storage
+from appliance.backups.backup_errors import BackupError
+from appliance.backups.jobs import schedule
+from appliance.backups.jobs.schedule import BACKUP, DRILL, RETRY_S, TRIES, Job, Schedule
+from appliance.storage.paths import Storage
 
 NOW = 1_800_000_000
 HOUR, DAY = 3600, 24 * 3600
@@ -133,7 +133,7 @@ def test_nothing_is_doubled_and_nothing_is_lost_for_long(
 def test_whatever_the_pauses_each_slot_that_came_is_run_once_by_the_next_look(
     interval_s: int, pauses: list[int]
 ) -> None:
-    job, now, done = schedule.first(NOW, interval_s), NOW, 0
+    job, now, done = schedule.new_job(NOW, interval_s), NOW, 0
     for pause in pauses:
         now += pause
         came = (now - NOW) // interval_s
@@ -144,7 +144,7 @@ def test_whatever_the_pauses_each_slot_that_came_is_run_once_by_the_next_look(
 
 
 def test_it_is_tried_three_times_and_then_in_the_next_slot() -> None:
-    job, now, starts = schedule.first(NOW, DAY), NOW, []
+    job, now, starts = schedule.new_job(NOW, DAY), NOW, []
     for _ in range(4):
         now = job.next_at
         starts.append(now - NOW)
@@ -156,7 +156,7 @@ def test_it_is_tried_three_times_and_then_in_the_next_slot() -> None:
 
 
 def test_with_a_short_interval_retries_are_as_short_and_skip_what_the_work_took() -> None:
-    job = schedule.started(schedule.first(NOW, 36), NOW + 36)
+    job = schedule.started(schedule.new_job(NOW, 36), NOW + 36)
     assert job.next_at == NOW + 72
     given_up = schedule.failed(replace(job, tries=TRIES), NOW + 36 * 9 + 1)
     assert given_up.next_at == NOW + 36 * 10
@@ -164,7 +164,7 @@ def test_with_a_short_interval_retries_are_as_short_and_skip_what_the_work_took(
 
 @pytest.mark.parametrize("interval_s", [HOUR, 12 * HOUR, 7 * DAY])
 def test_a_new_interval_counts_from_the_last_success(interval_s: int) -> None:
-    started = schedule.started(schedule.first(NOW, DAY), NOW + DAY)
+    started = schedule.started(schedule.new_job(NOW, DAY), NOW + DAY)
     job = schedule.succeeded(started, success := NOW + DAY + 60)
     changed = schedule.adjusted(job, NOW + DAY + 6 * HOUR, interval_s)
     assert changed.next_at == changed.slot_at == success + interval_s
@@ -172,7 +172,7 @@ def test_a_new_interval_counts_from_the_last_success(interval_s: int) -> None:
 
 
 def test_a_new_interval_does_not_put_off_a_retry() -> None:
-    job = schedule.started(schedule.first(NOW, DAY), NOW + DAY)
+    job = schedule.started(schedule.new_job(NOW, DAY), NOW + DAY)
     assert schedule.adjusted(job, NOW + DAY, 7 * DAY).next_at == job.next_at
     assert schedule.adjusted(job, NOW + DAY, 36).next_at == NOW + DAY + 36
     given_up = replace(job, tries=TRIES, next_at=NOW + 2 * DAY)
@@ -181,7 +181,7 @@ def test_a_new_interval_does_not_put_off_a_retry() -> None:
 
 
 def test_a_clock_that_is_set_back_puts_nothing_off_for_more_than_an_interval() -> None:
-    job, now = schedule.first(NOW, DAY), NOW - 1000 * DAY
+    job, now = schedule.new_job(NOW, DAY), NOW - 1000 * DAY
     assert schedule.adjusted(job, now, DAY) == replace(job, next_at=now + DAY, slot_at=now + DAY)
     retry = schedule.started(job, NOW + DAY)
     assert schedule.adjusted(retry, now, DAY) == replace(retry, next_at=now + RETRY_S, slot_at=now)
@@ -232,7 +232,7 @@ def test_what_cannot_be_read_starts_anew_and_says_so(
     assert (one.job(BACKUP), one.seconds_until(BACKUP, HOUR)) == (None, 0)
     one.succeeded(BACKUP)
     assert not one.begin(BACKUP, HOUR)
-    assert one.job(BACKUP) == schedule.first(NOW, HOUR)
+    assert one.job(BACKUP) == schedule.new_job(NOW, HOUR)
     (line,) = capfd.readouterr().out.splitlines()
     assert "starts anew" in line
 

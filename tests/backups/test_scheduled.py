@@ -9,16 +9,16 @@ from typing import Any
 import psycopg
 import pytest
 
-from appliance.backups import audit, notes
+from appliance.backups import audit, backup_status
+from appliance.backups.jobs.schedule import BACKUP, DRILL, Job, Schedule
 from appliance.backups.retention import is_generated
-from appliance.backups.schedule import BACKUP, DRILL, Job, Schedule
-from appliance.files import write_json
 from appliance.handoff import channel
-from appliance.identities import detect
-from appliance.postgres.instances import Folder
-from appliance.storage import Storage
+from appliance.storage.instances import InstanceDirectory
+from appliance.storage.paths import Storage
+from appliance.system.files import write_json
+from appliance.system.system_users import detect
 from tests.backups import scene
-from tests.backups.scene import Desk
+from tests.backups.scene import BackupCommand
 from tests.handoff.scene import instance, noted_owner, wait_for_line, wait_until_owner
 from tests.harness.appliance import Appliance, waiting
 from tests.harness.waiting import wait_until
@@ -39,10 +39,10 @@ def _due(storage: Storage, *names: str) -> None:
 
 
 def _knock(*appliances: Appliance) -> None:
-    """Wake the stewards, who would look at the clock within a minute anyway."""
+    """Wake the agents, who would look at the clock within a minute anyway."""
     for one in appliances:
-        with channel.connect(Folder(one.storage, instance(one)).socket) as steward:
-            steward.send("knock")
+        with channel.connect(InstanceDirectory(one.storage, instance(one)).socket) as agent:
+            agent.send("knock")
 
 
 def _seen(storage: Storage) -> list[tuple[Any, ...]]:
@@ -82,11 +82,11 @@ def test_what_is_due_is_done_once_by_the_owner_and_not_again_after_a_restart(
     _wait_for(prepared, ("create", True), ("prune", True), ("drill", True))
     _settled(prepared, BACKUP, DRILL)
     assert WARNING not in first.log
-    desk = Desk(first, prepared.backups)
-    made = desk.names()
+    cli = BackupCommand(first, prepared.backups)
+    made = cli.names()
     assert len(made) == 1
     assert is_generated(made[0])
-    noted = notes.read(prepared)
+    noted = backup_status.read(prepared)
     assert noted.backup is not None
     assert noted.proven is not None
     assert (noted.backup.name, noted.proven.name) == (made[0], made[0])
@@ -107,7 +107,7 @@ def test_what_is_due_is_done_once_by_the_owner_and_not_again_after_a_restart(
         _knock(third)
         wait_until(lambda: _asked(third), f"answer {one}")
     assert _seen(prepared) == _once_more(("drill", True))
-    assert len(Desk(third, prepared.backups).names()) == 2
+    assert len(BackupCommand(third, prepared.backups).names()) == 2
 
 
 def _once_more(*between: tuple[str, bool]) -> list[tuple[str, bool]]:
@@ -116,11 +116,11 @@ def _once_more(*between: tuple[str, bool]) -> list[tuple[str, bool]]:
 
 
 def _asked(appliance: Appliance) -> bool:
-    with channel.connect(Folder(appliance.storage, instance(appliance)).socket) as steward:
+    with channel.connect(InstanceDirectory(appliance.storage, instance(appliance)).socket) as agent:
         within = time.monotonic() + 60
-        steward.send("backup", action="list", arguments={}, actor="tests", not_after=within)
-        assert steward.receive(60)["type"] == "started"
-        return steward.receive(60)["type"] == "done"
+        agent.send("backup", action="list", arguments={}, actor="tests", not_after=within)
+        assert agent.receive(60)["type"] == "started"
+        return agent.receive(60)["type"] == "done"
 
 
 def test_only_backups_of_the_schedule_are_pruned_and_a_failed_one_prunes_nothing(
@@ -128,12 +128,12 @@ def test_only_backups_of_the_schedule_are_pruned_and_a_failed_one_prunes_nothing
 ) -> None:
     nas = place / "nas"
     owner = make_appliance(**DAILY, BACKUP_RETENTION="1", BACKUP_DESTINATIONS=f"nas={nas}")
-    desk = Desk(owner, owner.storage.backups)
+    cli = BackupCommand(owner, owner.storage.backups)
     owner.start().wait_until_up()
     assert WARNING not in owner.log
     alone = {"BACKUP_DESTINATIONS": ""}
-    desk.run("create", "--name", "by-hand", **alone)
-    older = desk.json("create", **alone)["name"]
+    cli.run("create", "--name", "by-hand", **alone)
+    older = cli.json("create", **alone)["name"]
     _due(owner.storage, BACKUP)
     _knock(owner)
     _wait_for(owner.storage, ("create", False))
@@ -141,18 +141,18 @@ def test_only_backups_of_the_schedule_are_pruned_and_a_failed_one_prunes_nothing
     assert "kept in local, but not in nas" in owner.log
     job = wait_until(lambda: Schedule(owner.storage).job(BACKUP), "the job")
     assert (job.tries, 0 < job.next_at - time.time() <= 15 * 60) == (1, True)
-    failure = notes.read(owner.storage).failure
+    failure = backup_status.read(owner.storage).failure
     assert failure is not None
     assert "not in nas" in failure.message
     # Another appliance may keep its backups there, too; this one is older than all.
     others = older.replace(older[10:14], "2001")
-    scene.copy(desk.folder / older, desk.folder / others, others)
+    scene.copy(cli.folder / older, cli.folder / others, others)
     created_at = "2001-01-01T00:00:00.000Z"
     scene.edit(
-        desk.folder / others,
+        cli.folder / others,
         lambda manifest: manifest.update(system_identifier="1", created_at=created_at),
     )
-    names = desk.names(**alone)
+    names = cli.names(**alone)
     assert len(names) == 4
     assert {"by-hand", others, older} < set(names)
     scene.own_folder(place, "nas")
@@ -160,9 +160,9 @@ def test_only_backups_of_the_schedule_are_pruned_and_a_failed_one_prunes_nothing
     _knock(owner)
     _wait_for(owner.storage, ("create", False), ("create", True), ("prune", True))
     _settled(owner.storage, BACKUP)
-    newest = desk.names()[0]
+    newest = cli.names()[0]
     assert newest not in names
-    assert desk.names() == [newest, "by-hand", others]
+    assert cli.names() == [newest, "by-hand", others]
 
 
 def test_a_backup_that_a_handoff_breaks_off_is_due_again_for_the_new_owner(

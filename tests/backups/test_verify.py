@@ -1,4 +1,4 @@
-"""A backup is proven in a throwaway cluster beside the live one; what is not as it was is found."""
+"""Verifying a backup restores it beside the live database; what is not as it was is found."""
 
 import json
 import subprocess
@@ -10,9 +10,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from appliance.backups import audit, notes
+from appliance.backups import audit, backup_status
 from tests.backups import scene
-from tests.backups.scene import Desk
+from tests.backups.scene import BackupCommand
 from tests.harness import processes
 from tests.harness.appliance import Appliance
 from tests.harness.folders import short_folder
@@ -31,16 +31,16 @@ _RENAME = """
 
 
 def test_the_throwaway_cluster_is_another_one_and_nobody_reaches_it_from_outside(
-    desk: Desk, copied: Path
+    cli: BackupCommand, copied: Path
 ) -> None:
-    with scene.unchanged(desk.appliance):
-        process = desk.start("verify", "made")
-        master, socket = wait_until(lambda: _throwaway(desk, process), "a throwaway Postgres")
+    with scene.unchanged(cli.appliance):
+        process = cli.start("verify", "made")
+        master, socket = wait_until(lambda: _throwaway(cli, process), "a throwaway Postgres")
         with frozen(process.pid):
             assert process.poll() is None
             with psycopg.connect(host=str(socket), user="postgres", dbname="template1") as other:
                 found = other.execute(_IDENTITY).fetchone()
-            with desk.appliance.connect("postgres") as live:
+            with cli.appliance.connect("postgres") as live:
                 assert live.execute(_IDENTITY).fetchone() != found
             assert socket.stat().st_mode & 0o77 == 0
             below = [process.pid, *(one.pid for one in processes.descendants(process.pid))]
@@ -48,58 +48,58 @@ def test_the_throwaway_cluster_is_another_one_and_nobody_reaches_it_from_outside
             assert _sockets(*below) & _listening() == set()
         scene.ended(process)
     assert not socket.exists()
-    assert list(desk.appliance.storage.backups.glob(".staging*")) == []
+    assert list(cli.appliance.storage.backups.glob(".staging*")) == []
 
 
-def test_what_was_proven_is_noted_with_figures(desk: Desk, copied: Path) -> None:
-    desk.run("verify", "made")
-    noted = notes.read(desk.appliance.storage)
+def test_what_was_proven_is_noted_with_figures(cli: BackupCommand, copied: Path) -> None:
+    cli.run("verify", "made")
+    noted = backup_status.read(cli.appliance.storage)
     assert noted.proof == noted.proven
     assert noted.proof is not None
     assert (noted.proof.name, noted.proof.ok, noted.proof.tables) == ("made", True, 10)
     manifest = json.loads((copied / "manifest.json").read_text())
     assert noted.proof.rows == sum(table["rows"] for table in _database(manifest)["tables"])
     assert noted.proof.seconds > 0
-    assert desk.audited()[-1] == ("verify", "made", True)
+    assert cli.audited()[-1] == ("verify", "made", True)
 
 
 def test_a_failed_proof_is_noted_and_does_not_hide_the_last_good_one(
-    desk: Desk, copied: Path
+    cli: BackupCommand, copied: Path
 ) -> None:
-    desk.run("verify", "made")
-    proven = notes.read(desk.appliance.storage).proven
+    cli.run("verify", "made")
+    proven = backup_status.read(cli.appliance.storage).proven
     (copied / "roles.sql").unlink()
-    said = desk.refused("verify", "made")
-    noted = notes.read(desk.appliance.storage)
+    said = cli.refused("verify", "made")
+    noted = backup_status.read(cli.appliance.storage)
     assert noted.proof is not None
     assert (noted.proof.name, noted.proof.ok) == ("made", False)
     assert noted.proof.message in " ".join(said.split())
     assert noted.proven == proven
-    assert desk.audited()[-1] == ("verify", "made", False)
-    assert "roles.sql is missing" in audit.tail(desk.appliance.storage, 1)[0]["message"]
+    assert cli.audited()[-1] == ("verify", "made", False)
+    assert "roles.sql is missing" in audit.tail(cli.appliance.storage, 1)[0]["message"]
 
 
 @pytest.fixture(scope="module")
 def doctored(shared: Appliance) -> Iterator[Path]:
     """A backup of the same size in which one row is another; its files fit its manifest."""
     with short_folder() as folder:
-        desk = Desk(shared, scene.own_folder(folder, "backups"))
+        cli = BackupCommand(shared, scene.own_folder(folder, "backups"))
         _execute(shared, _RENAME.format("Kept 1", "Kept X"))
         try:
-            desk.run("create", "--name", "doctored")
+            cli.run("create", "--name", "doctored")
         finally:
             _execute(shared, _RENAME.format("Kept X", "Kept 1"))
-        yield desk.folder / "doctored"
+        yield cli.folder / "doctored"
 
 
 def test_a_row_that_was_changed_with_all_its_checksums_is_found_by_comparing(
-    desk: Desk, made: Path, doctored: Path
+    cli: BackupCommand, made: Path, doctored: Path
 ) -> None:
-    target = desk.folder / "made"
+    target = cli.folder / "made"
     scene.copy(doctored, target, name="made")
     true = json.loads((made / "manifest.json").read_text())
     scene.edit(target, lambda manifest: manifest.update(databases=true["databases"]))
-    _assert_different(desk, "public.transactions")
+    _assert_different(cli, "public.transactions")
 
 
 ALTERATIONS: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -110,34 +110,34 @@ ALTERATIONS: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 @pytest.mark.parametrize("what", ALTERATIONS)
 def test_what_the_manifest_does_not_tell_is_found_by_comparing(
-    desk: Desk, copied: Path, what: str
+    cli: BackupCommand, copied: Path, what: str
 ) -> None:
     scene.edit(copied, lambda manifest: ALTERATIONS[what](_database(manifest)))
-    _assert_different(desk, what)
+    _assert_different(cli, what)
 
 
-def test_books_that_do_not_balance_are_no_proof_and_are_not_restored(desk: Desk) -> None:
+def test_books_that_do_not_balance_are_no_proof_and_are_not_restored(cli: BackupCommand) -> None:
     amount = "UPDATE postings SET amount = amount {} 1 WHERE position = 1"
     replica = "SET session_replication_role = replica; "
-    _execute(desk.appliance, replica + amount.format("+"))
+    _execute(cli.appliance, replica + amount.format("+"))
     try:
-        desk.run("create", "--name", "unbalanced")
+        cli.run("create", "--name", "unbalanced")
     finally:
-        _execute(desk.appliance, replica + amount.format("-"))
-    with scene.unchanged(desk.appliance):
+        _execute(cli.appliance, replica + amount.format("-"))
+    with scene.unchanged(cli.appliance):
         for words in (("verify", "unbalanced"), ("restore", "unbalanced", "--force")):
-            assert "the trial balance is not zero" in desk.refused(*words)
-    proof = notes.read(desk.appliance.storage).proof
+            assert "the trial balance is not zero" in cli.refused(*words)
+    proof = backup_status.read(cli.appliance.storage).proof
     assert proof is not None
     assert (proof.name, proof.ok) == ("unbalanced", False)
 
 
-def _assert_different(desk: Desk, what: str) -> None:
-    with scene.unchanged(desk.appliance):
+def _assert_different(cli: BackupCommand, what: str) -> None:
+    with scene.unchanged(cli.appliance):
         for words in (("verify", "made"), ("restore", "made", "--force")):
-            said = desk.refused(*words)
+            said = cli.refused(*words)
             assert f"made differs from its manifest after loading: {what}." in said
-    assert list(desk.appliance.storage.backups.glob(".staging*")) == []
+    assert list(cli.appliance.storage.backups.glob(".staging*")) == []
 
 
 def _database(manifest: dict[str, Any]) -> dict[str, Any]:
@@ -149,10 +149,10 @@ def _execute(appliance: Appliance, text: str) -> None:
         connection.execute(text)
 
 
-def _throwaway(desk: Desk, process: "subprocess.Popen[str]") -> tuple[Process, Path] | None:
+def _throwaway(cli: BackupCommand, process: "subprocess.Popen[str]") -> tuple[Process, Path] | None:
     """The throwaway Postgres and the folder of its socket, as soon as it serves."""
     assert process.poll() is None, process.communicate()
-    pgdata = desk.appliance.storage.backups / ".staging-verify"
+    pgdata = cli.appliance.storage.backups / ".staging-verify"
     for one in processes.descendants(process.pid):
         if f"/postgres -D {pgdata} " in one.command and one.parent == process.pid:
             socket = one.command.partition(SOCKETS)[2].partition(" ")[0]

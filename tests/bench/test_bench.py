@@ -98,6 +98,4 @@ def test_the_document_says_where_and_how_it_was_measured(run: tuple[str, dict[st
     assert document["knobs"]["quick"] is True
     assert {"cpus", "memory_mib", "python", "load_before"} <= document["machine"].keys()
     assert set(document["boots"]) == {"ours", "same", "least"}
-    assert {"supervisor", "postgres", "steward", "api"} == set(
-        document["boots"]["ours"]["memory"][0]
-    )
+    assert {"supervisor", "postgres", "agent", "api"} == set(document["boots"]["ours"]["memory"][0])

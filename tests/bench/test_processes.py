@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.storage import Storage
+from appliance.storage.paths import Storage
 from bench import processes
 from bench.postmaster import is_ready
 

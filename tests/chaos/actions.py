@@ -56,7 +56,7 @@ def _redeploy_crashing(fleet: Fleet, round_: Round) -> None:
 
 
 def _redeploy_deaf(fleet: Fleet, round_: Round) -> None:
-    with fleet.owner().paused("steward"):
+    with fleet.owner().paused("agent"):
         fleet.deploy(round_.poll_s)
 
 
@@ -73,11 +73,11 @@ def _redeploy_paused(fleet: Fleet, round_: Round) -> None:
 
 def _redeploy_unattended(fleet: Fleet, round_: Round) -> None:
     owner = fleet.owner()
-    _fresh(fleet, owner, "steward", round_)
+    _fresh(fleet, owner, "agent", round_)
 
     def kill(new: Container) -> None:
         _await_moment(new, round_)
-        (fleet.living(), new)[round_.die % 2].kill_program("steward")
+        (fleet.living(), new)[round_.die % 2].kill_program("agent")
 
     fleet.deploy(round_.poll_s, kill)
 
@@ -100,9 +100,9 @@ def _kill_backend(fleet: Fleet, round_: Round) -> None:
     fleet.owner().kill_backend(round_.die)
 
 
-def _kill_steward(fleet: Fleet, round_: Round) -> None:
-    _fresh(fleet, fleet.living(), "steward", round_)
-    fleet.living().kill_program("steward")
+def _kill_agent(fleet: Fleet, round_: Round) -> None:
+    _fresh(fleet, fleet.living(), "agent", round_)
+    fleet.living().kill_program("agent")
 
 
 def _kill_api(fleet: Fleet, round_: Round) -> None:
@@ -160,10 +160,10 @@ def _outage(fleet: Fleet, round_: Round) -> None:
 
 def _await_moment(new: Container, round_: Round) -> None:
     if round_.in_handoff:
-        # One that never claims becomes healthy nevertheless.
+        # One that never requests it becomes healthy nevertheless.
         wait_until(
-            lambda: new.has_claimed() or new.status("/up", HEALTH_LIMIT_S) == 200,
-            f"{new.name} claims",
+            lambda: new.has_requested() or new.status("/up", HEALTH_LIMIT_S) == 200,
+            f"{new.name} requests the database",
         )
     time.sleep(round_.moment_s)
 
@@ -186,12 +186,12 @@ _ACTIONS: dict[Action, Do] = {
     Action.THREE_AT_ONCE: _three_at_once,
     Action.KILL_POSTMASTER: _kill_postmaster,
     Action.KILL_BACKEND: _kill_backend,
-    Action.KILL_STEWARD: _kill_steward,
+    Action.KILL_AGENT: _kill_agent,
     Action.KILL_API: _kill_api,
     Action.KILL_WORKER: _kill_worker,
     Action.PAUSE_CONTAINER: _pause(None),
     Action.PAUSE_POSTGRES: _pause("postgres"),
-    Action.PAUSE_STEWARD: _pause("steward"),
+    Action.PAUSE_AGENT: _pause("agent"),
     Action.TAKEOVER: _takeover,
     Action.LOST_SUPERVISOR: _lost_supervisor,
     Action.CRASH_BESIDE_STANDBY: _crash_beside_standby,

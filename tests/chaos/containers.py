@@ -60,9 +60,9 @@ class Container(Appliance):
         """Whether its supervisor lives."""
         return self.process.poll() is None
 
-    def has_claimed(self) -> bool:
-        """Whether it has said that it claims the database."""
-        return any("claimed the database from" in line for line in self.lines[-_RECENT:])
+    def has_requested(self) -> bool:
+        """Whether it has said that it requests the database."""
+        return any("requested the database from" in line for line in self.lines[-_RECENT:])
 
     def tree(self, program: str | None = None) -> list[Process]:
         """A program and all below it, parents first; without a name the whole container."""

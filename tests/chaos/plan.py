@@ -12,18 +12,18 @@ class Action(Enum):
     REDEPLOY_KILLED = "redeploy, the new one killed"
     REDEPLOY_BROKEN = "redeploy, its migration fails"
     REDEPLOY_CRASHING = "redeploy, a postgres program killed meanwhile"
-    REDEPLOY_DEAF = "redeploy, the owner's steward paused"
+    REDEPLOY_DEAF = "redeploy, the owner's agent paused"
     REDEPLOY_PAUSED = "redeploy, the owner paused meanwhile"
-    REDEPLOY_UNATTENDED = "redeploy, a steward killed meanwhile"
+    REDEPLOY_UNATTENDED = "redeploy, an agent killed meanwhile"
     THREE_AT_ONCE = "three containers at once"
     KILL_POSTMASTER = "the postmaster killed"
     KILL_BACKEND = "a process of Postgres killed"
-    KILL_STEWARD = "the steward killed"
+    KILL_AGENT = "the agent killed"
     KILL_API = "the API's master killed"
     KILL_WORKER = "a worker of the API killed"
     PAUSE_CONTAINER = "the container paused"
     PAUSE_POSTGRES = "Postgres paused"
-    PAUSE_STEWARD = "the steward paused"
+    PAUSE_AGENT = "the agent paused"
     TAKEOVER = "the owner killed beside a standby"
     LOST_SUPERVISOR = "one of two supervisors killed"
     CRASH_BESIDE_STANDBY = "the postmaster killed beside a standby"
@@ -43,7 +43,7 @@ DECK = (
 _LONGEST_PAUSE_S = 3.0
 _LONGEST_MOMENT_S = 1.5
 _LONGEST_CALM_S = 0.8
-# From the claim to the first answer of the new container's Postgres, on a quiet machine and more.
+# From the request to the first answer of the new container's Postgres, on a quiet machine and more.
 _HANDOFF_S = 0.5
 _SHARE_IN_HANDOFF = 0.6
 
@@ -53,7 +53,7 @@ class Round:
     """One round.
 
     It begins after `calm_s`. `moment_s` is how long after its first step the second comes; with
-    `in_handoff` it counts from the moment at which a new container claims the database. `pause_s`
+    `in_handoff` it counts from the moment at which a new container requests the database. `pause_s`
     is how long something is stopped, `poll_s` how often a new container's health is asked for,
     and `die` chooses among several processes or containers.
     """

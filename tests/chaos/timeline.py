@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 # Each request has a line in a container's log, each question for its health, and each refused
-# knock in Postgres'.
+# attempt in Postgres'.
 _CHATTER = re.compile(
     r" api (GET|POST) \S+ 2\d\d | api GET /up 503 "
     r"| FATAL:  (terminating|the database system is|connection to)"

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from appliance import cli, identities
+from appliance import cli
 from appliance.migrations.tracks import load_tracks
 from appliance.postgres import config
-from appliance.storage import Storage
+from appliance.storage.paths import Storage
+from appliance.system import system_users
 from tests.cli.conftest import Run
 from tests.harness.appliance import COMMAND, Appliance
 from tests.harness.postgres_program import PostgresProgram
@@ -171,17 +172,18 @@ def test_an_owner_that_does_not_answer_is_found(
 AS_NOBODY = """
 import sys
 from pathlib import Path
-from appliance import cli, identities
+from appliance import cli
+from appliance.system import system_users
 from appliance.cli.main import main
 needed = Path(sys.prefix), Path(sys.base_prefix), Path(sys.argv[1])
-identities.become(identities.detect().api, *needed)
+system_users.drop_privileges(system_users.detect().api, *needed)
 sys.exit(main(["doctor", "--json"]))
 """
 
 
 @needs_root
 def test_a_user_that_may_not_look_is_told_as_whom_to_run_it(storage_folder: Path) -> None:
-    Storage(storage_folder).prepare(identities.detect())
+    Storage(storage_folder).prepare(system_users.detect())
     said = subprocess.run(
         [sys.executable, "-P", "-c", AS_NOBODY, Path(cli.__file__)],
         env={"STORAGE_DIR": str(storage_folder), "PORT": "80"},

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from appliance import __version__
-from appliance.backups import notes
-from appliance.backups.notes import Backup, Proof
+from appliance.backups import backup_status
+from appliance.backups.backup_status import LastBackup, Verification
 from appliance.errors import ExitCode
 from appliance.migrations.tracks import load_tracks
-from appliance.storage import Storage
+from appliance.storage.paths import Storage
 from tests.cli.conftest import Run
 from tests.harness.appliance import Appliance
 
@@ -92,13 +92,19 @@ def test_status_tells_of_the_last_backup_its_proof_and_what_failed(
 ) -> None:
     storage = Storage(storage_folder)
     storage.run.mkdir(parents=True)
-    notes.record_backup(storage, Backup("monday", ago(hours=50), 1_234_567, ("local", "nas")))
-    notes.record_proof(storage, Proof("sunday", ago(hours=75), True, 10, 20, 1.5, ""))
+    backup_status.record_backup(
+        storage, LastBackup("monday", ago(hours=50), 1_234_567, ("local", "nas"))
+    )
+    backup_status.record_verification(
+        storage, Verification("sunday", ago(hours=75), True, 10, 20, 1.5, "")
+    )
     line = "monday, 2 days ago, 1.2 MB, in local, nas; proven to restore: sunday, 3 days ago"
     assert run("status").stdout.splitlines()[-1] == f"backup      {line}"
 
-    notes.record_proof(storage, Proof("monday", ago(minutes=3), False, 0, 0, 1.5, "It is torn."))
-    notes.record_failure(storage, "The disk is full.")
+    backup_status.record_verification(
+        storage, Verification("monday", ago(minutes=3), False, 0, 0, 1.5, "It is torn.")
+    )
+    backup_status.record_failure(storage, "The disk is full.")
     said = run("status").stdout.splitlines()
     assert said[-3].endswith(line)
     assert re.fullmatch(
@@ -111,10 +117,10 @@ def test_status_tells_of_the_last_backup_its_proof_and_what_failed(
     assert backup["last_proof"]["ok"] is False
     assert 0 <= backup["last_failure"]["age_s"] < 60
 
-    notes.record_backup(storage, Backup("tuesday", ago(hours=99), 1, ("local",)))
+    backup_status.record_backup(storage, LastBackup("tuesday", ago(hours=99), 1, ("local",)))
     assert "attempt" not in run("status").stdout
-    notes.record_removal(storage, "monday", None)
-    notes.record_removal(storage, "sunday", None)
+    backup_status.record_removal(storage, "monday", None)
+    backup_status.record_removal(storage, "sunday", None)
     said = run("status").stdout.splitlines()
     assert said[-1].startswith("backup      tuesday, ")
     assert said[-1].endswith("; proven to restore: sunday (removed since), 3 days ago")

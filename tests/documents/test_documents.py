@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from appliance.api.program import concurrency
+from appliance.api.serve import concurrency
 from appliance.errors import ExitCode
 from appliance.postgres.config import sizes
-from appliance.resources import MEBIBYTE, Resources
 from appliance.settings import Settings
+from appliance.system.limits import MEBIBYTE, ResourceLimits
 from tests.documents import markdown, messages, shell
 from tests.documents.markdown import ROOT
 from tests.harness.appliance import COMMAND, Appliance
@@ -73,7 +73,7 @@ def test_the_table_of_sizes_is_computed() -> None:
     rows = re.findall(r"^\| (\d+) MiB \| (.+) \|$", OPERATING.read_text(encoding="utf-8"), re.M)
     assert len(rows) > 3
     for memory, row in rows:
-        resources = Resources(int(memory) * MEBIBYTE, cpus=2)
+        resources = ResourceLimits(int(memory) * MEBIBYTE, cpus=2)
         size = sizes(resources)
         workers, threads = concurrency(Settings(), resources)
         wanted = (

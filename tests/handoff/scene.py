@@ -14,25 +14,25 @@ from tests.harness.freezing import standing_still
 from tests.harness.waiting import wait_until
 
 # From the end of whoever had the database until it is served again. supervisord may take a second
-# to start the waiting program anew, an heir that does not take it gets one, and Postgres may have
-# to recover.
+# to start the waiting program anew, a successor that does not take it gets one, and Postgres may
+# have to recover.
 TAKE_BACK_LIMIT_S = 8.0
 HANDS_OVER = "handing the database to container"
-CLAIMED = "claimed the database from container"
-CLAIMS = "claims the database"
+REQUESTED = "requested the database from container"
+REQUESTS = "requests the database"
 OWNS_NOW = "this container owns the database now"
 
 
 def instance(appliance: Appliance) -> str:
     """The container's name among those that share the storage."""
-    environment = Path(f"/proc/{steward(appliance)}/environ").read_bytes().split(b"\0")
+    environment = Path(f"/proc/{agent(appliance)}/environ").read_bytes().split(b"\0")
     named = dict(pair.partition(b"=")[::2] for pair in environment)
     return named[b"APPLIANCE_INSTANCE"].decode()
 
 
-def steward(appliance: Appliance) -> int:
-    """The process of its steward."""
-    return wait_until(lambda: appliance.programs().get("steward"), "a steward runs").pid
+def agent(appliance: Appliance) -> int:
+    """The process of its agent."""
+    return wait_until(lambda: appliance.programs().get("agent"), "an agent runs").pid
 
 
 def folder(appliance: Appliance) -> Path:

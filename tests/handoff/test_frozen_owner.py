@@ -1,6 +1,6 @@
 """The whole owner is paused, as ONCE does for a backup: its standby's clients wait, or are told."""
 
-from appliance.postgres.waits import NOTHING_CHANGED, UNKNOWN
+from appliance.database.holds import NOTHING_CHANGED, UNKNOWN
 from tests.handoff import scene
 from tests.handoff.conftest import Make
 from tests.handoff.load import CLIENTS, Load

@@ -1,6 +1,6 @@
 """A process of the owner's Postgres that hangs costs the owner patience and clients nothing."""
 
-from appliance.handoff.giving import STOP_LIMIT_S
+from appliance.handoff.hand_over import STOP_LIMIT_S
 from tests.handoff import scene
 from tests.handoff.conftest import Make
 from tests.handoff.load import Load

@@ -35,20 +35,20 @@ def test_the_claimant_gets_the_database_and_not_the_standby_that_waits_longest(
             scene.wait_for_kinds(new, *["handoff"] * count)
             owner = new
     load.verify(owner)
-    assert not owner.storage.heir.exists()
+    assert not owner.storage.successor.exists()
 
 
-def test_whoever_had_the_database_before_does_not_ask_for_it_when_its_steward_is_killed(
+def test_whoever_had_the_database_before_does_not_ask_for_it_when_its_agent_is_killed(
     owner: Appliance, make_appliance: Make
 ) -> None:
     new = make_appliance().start().wait_until_up()
     with Load(owner, new) as load:
         for killed in (owner, new):
-            kill_the_steward(killed)
+            kill_the_agent(killed)
         load.wait_for_more()
     load.verify(new)
     scene.assert_roles(new, owner)
-    assert scene.CLAIMS not in new.log
+    assert scene.REQUESTS not in new.log
     assert scene.kinds(new) == ["handoff"]
 
 
@@ -58,19 +58,19 @@ def test_an_owner_that_took_the_database_back_gives_it_again_and_never_asks_for_
     first = make_appliance().start().wait_until_up()
     first.kill_everything()
     scene.wait_until_owner(owner)
-    kill_the_steward(owner)
+    kill_the_agent(owner)
     second = make_appliance().start().wait_until_up()
-    kill_the_steward(owner)
-    kill_the_steward(second)
+    kill_the_agent(owner)
+    kill_the_agent(second)
     scene.assert_roles(second, owner)
-    assert scene.CLAIMED not in owner.log
-    assert second.log.count(scene.CLAIMED) == 1
+    assert scene.REQUESTED not in owner.log
+    assert second.log.count(scene.REQUESTED) == 1
 
 
-def kill_the_steward(appliance: Appliance) -> None:
-    """SIGKILL it and wait until the next one has done all that a steward does at its start."""
-    pid, served = scene.steward(appliance), appliance.log.count("steward serving on")
+def kill_the_agent(appliance: Appliance) -> None:
+    """SIGKILL it and wait until the next one has done all that an agent does at its start."""
+    pid, served = scene.agent(appliance), appliance.log.count("agent serving on")
     processes.kill(pid)
     wait_until(
-        lambda: appliance.log.count("steward serving on") > served, f"it is back\n{appliance.log}"
+        lambda: appliance.log.count("agent serving on") > served, f"it is back\n{appliance.log}"
     )

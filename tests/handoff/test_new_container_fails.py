@@ -9,13 +9,13 @@ import pytest
 from appliance.errors import ExitCode
 from appliance.handoff import channel
 from appliance.postgres.cluster import FREE_BYTES_TO_START
-from tests.cluster.conftest import fill
 from tests.handoff import scene
 from tests.handoff.conftest import Make
 from tests.handoff.load import Load
 from tests.harness.appliance import Appliance
 from tests.harness.folders import short_folder
 from tests.harness.requirements import needs_namespaces
+from tests.postgres.conftest import fill
 
 Settings = Callable[[Path], dict[str, str]]
 
@@ -59,7 +59,7 @@ def test_a_new_container_that_cannot_start_says_why_and_the_owner_never_notices(
     load.verify(owner)
     assert message in new.log
     assert owner.postmaster() == first
-    assert scene.CLAIMS not in owner.log
+    assert scene.REQUESTS not in owner.log
     assert scene.kinds(owner) == []
 
 
@@ -76,16 +76,16 @@ def test_a_disk_that_is_full_keeps_the_database_where_it_runs(
         load.wait_for_more()
     load.verify(owner)
     assert "are needed to start the database" in new.log
-    assert scene.CLAIMS not in owner.log
+    assert scene.REQUESTS not in owner.log
     assert what_a_claim_is_told(owner).startswith("the disk is full")
     assert owner.postmaster() == first
 
 
 def what_a_claim_is_told(owner: Appliance) -> str:
-    """Claim the database as a container would that did not look at the disk itself."""
+    """Request the database as a container would that did not look at the disk itself."""
     facts = {"protocol": channel.PROTOCOL, "instance": "0" * 12, "hostname": "a", "version": "b"}
-    with channel.connect(scene.folder(owner) / "steward.sock") as steward:
-        steward.send("claim", **facts)
-        answer = steward.receive(30)
+    with channel.connect(scene.folder(owner) / "steward.sock") as agent:
+        agent.send("claim", **facts)
+        answer = agent.receive(30)
     assert answer["type"] == "refused"
     return str(answer["reason"])

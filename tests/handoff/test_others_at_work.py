@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from appliance.handoff.giving import DUMP_LIMIT_S
+from appliance.handoff.hand_over import DUMP_LIMIT_S
 from appliance.postgres import binaries, config
 from tests.handoff import scene
 from tests.handoff.conftest import Make

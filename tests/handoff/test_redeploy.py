@@ -35,9 +35,9 @@ def test_a_handoff_under_load_on_both_containers_fails_no_request_and_swaps_the_
     load.verify(new)
     scene.assert_roles(new, owner)
     assert load.longest_s < BLINK_S
-    assert scene.CLAIMS in owner.log
+    assert scene.REQUESTS in owner.log
     assert scene.HANDS_OVER in owner.log
-    for text in (scene.CLAIMED, scene.OWNS_NOW, "the database came from container"):
+    for text in (scene.REQUESTED, scene.OWNS_NOW, "the database came from container"):
         assert text in new.log
     [record] = scene.status(new)["database"]["handoffs"]
     check_record(record, load)

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
-from appliance.handoff.claiming import ANSWER_LIMIT_S
+from appliance.handoff.request import ANSWER_LIMIT_S
 from tests.handoff import scene
 from tests.handoff.conftest import Make
 from tests.handoff.load import Load
@@ -21,8 +21,8 @@ Silence = Callable[[Appliance], AbstractContextManager[None]]
 
 
 @contextmanager
-def frozen_steward(owner: Appliance) -> Iterator[None]:
-    with frozen(scene.steward(owner)):
+def frozen_agent(owner: Appliance) -> Iterator[None]:
+    with frozen(scene.agent(owner)):
         yield
     scene.wait_for_line(owner, "is gone; this container keeps the database")
 
@@ -31,16 +31,16 @@ def frozen_steward(owner: Appliance) -> Iterator[None]:
 def lost_socket(owner: Appliance) -> Iterator[None]:
     (scene.folder(owner) / "steward.sock").unlink()
     yield
-    assert scene.CLAIMS not in owner.log
+    assert scene.REQUESTS not in owner.log
 
 
 @pytest.mark.parametrize(
     ("silence", "reason"),
     [
-        (frozen_steward, f"it did not answer within {ANSWER_LIMIT_S:g} s"),
+        (frozen_agent, f"it did not answer within {ANSWER_LIMIT_S:g} s"),
         (lost_socket, f"nobody answers there within {ANSWER_LIMIT_S:g} s"),
     ],
-    ids=["its steward is frozen", "its socket is gone"],
+    ids=["its agent is frozen", "its socket is gone"],
 )
 def test_an_owner_that_is_silent_costs_a_bounded_wait_and_keeps_the_database(
     owner: Appliance, make_appliance: Make, silence: Silence, reason: str

@@ -18,7 +18,7 @@ import psycopg
 import requests
 
 from appliance.settings import variables
-from appliance.storage import Storage
+from appliance.storage.paths import Storage
 from tests.harness import locks, processes
 from tests.harness.processes import Process
 from tests.harness.waiting import wait_until
@@ -134,7 +134,9 @@ class Appliance:
         found = {}
         for process in processes.descendants(self.process.pid):
             if process.parent == self.process.pid and process.state != "Z":
-                name = process.command.rpartition("appliance.programs ")[2].partition(" ")[0]
+                name = process.command.rpartition("appliance.supervision.entry_points ")[
+                    2
+                ].partition(" ")[0]
                 found["postgres" if "/postgres -D" in process.command else name] = process
         return found
 

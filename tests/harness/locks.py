@@ -4,7 +4,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from appliance.storage import Storage
+from appliance.storage.paths import Storage
 from tests.harness.processes import everyone
 
 

@@ -11,16 +11,18 @@ from typing import Any
 
 import psycopg
 
-from appliance import identities
+from appliance.database import roles
+from appliance.database.connect import Connection, connect
 from appliance.migrations import runner
 from appliance.migrations.tracks import load_tracks
-from appliance.postgres import config, instances, roles
-from appliance.postgres.connect import Connection, connect
-from appliance.storage import Storage
+from appliance.postgres import config
+from appliance.storage import instances
+from appliance.storage.paths import Storage
+from appliance.system import system_users
 from tests.harness import processes
 from tests.harness.waiting import wait_until
 
-COMMAND = (sys.executable, "-P", "-m", "appliance.programs", "postgres")
+COMMAND = (sys.executable, "-P", "-m", "appliance.supervision.entry_points", "postgres")
 
 
 class PostgresProgram:
@@ -58,7 +60,7 @@ class PostgresProgram:
 
     def start(self) -> "PostgresProgram":
         """Make the storage's folders, start the program and return at once."""
-        self.storage.prepare(identities.detect())
+        self.storage.prepare(system_users.detect())
         self._register()
         self._process = subprocess.Popen(
             self.command,
@@ -90,7 +92,7 @@ class PostgresProgram:
         return True
 
     def migrate(self) -> "PostgresProgram":
-        """Make the roles, the database and the schema, as the steward does."""
+        """Make the roles, the database and the schema, as the agent does."""
         with connect(self.storage, config.SUPERUSER, database="postgres") as superuser:
             roles.ensure(superuser)
         with self.connect(config.OWNER_ROLE) as owner:
@@ -127,7 +129,7 @@ class PostgresProgram:
         if self._alive is not None:
             os.close(self._alive)
         self.instance = secrets.token_hex(6)
-        user = identities.detect().database
+        user = system_users.detect().database
         self._alive = instances.register(self.storage, self.instance, user)
 
     def _collect(self, process: "subprocess.Popen[str]") -> None:

@@ -33,7 +33,7 @@ def traced() -> None:
 
 def impatient() -> None:
     """Wait for others no longer than a moment."""
-    from appliance.backups import hooks
+    from appliance.backups.platform import hooks
 
     hooks.OTHERS_LIMIT_S = 0.1
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.storage import Storage
+from appliance.storage.paths import Storage
 from tests.handoff.scene import paused
 from tests.harness.appliance import Appliance, ending
 from tests.hooks.copying import again, copy

@@ -3,12 +3,12 @@
 import shutil
 from pathlib import Path
 
-from appliance.files import write_json
-from appliance.postgres import hook_window
-from appliance.storage import Storage
+from appliance.storage import copy_detection
+from appliance.storage.paths import Storage
+from appliance.system.files import write_json
 
-OPEN = [hook_window.MANIFEST, "hook-window.json"]
-SHUT = [hook_window.CLOSED]
+OPEN = [copy_detection.MANIFEST, "hook-window.json"]
+SHUT = [copy_detection.CLOSED]
 
 
 def bare_storage(root: Path) -> Storage:
@@ -28,15 +28,15 @@ def open_window(storage: Storage) -> None:
     (staging / "roles.sql").touch()
     shutil.rmtree(storage.hook_backup, ignore_errors=True)
     staging.rename(storage.hook_backup)
-    hook_window.renew_generation(storage)
-    hook_window.open_for(storage, "one")
-    assert not hook_window.is_open(storage), "it opens with the manifest, the last thing written"
-    write_json(hook_window.manifest_path(storage), {"format": 1})
-    assert hook_window.is_open(storage)
+    copy_detection.renew_generation(storage)
+    copy_detection.open_window(storage, "one")
+    assert not copy_detection.is_open(storage), "it opens with the manifest, the last thing written"
+    write_json(copy_detection.manifest_path(storage), {"format": 1})
+    assert copy_detection.is_open(storage)
 
 
 def marks(storage: Storage) -> list[str]:
     """Which marks there are."""
-    manifest = hook_window.manifest_path(storage)
-    all_of_them = (manifest, manifest.with_name(hook_window.CLOSED), storage.hook_window)
+    manifest = copy_detection.manifest_path(storage)
+    all_of_them = (manifest, manifest.with_name(copy_detection.CLOSED), storage.hook_window)
     return [path.name for path in all_of_them if path.exists()]

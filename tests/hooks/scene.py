@@ -12,8 +12,8 @@ from decimal import Decimal
 from pathlib import Path
 
 import appliance
-from appliance.postgres import hook_window
-from appliance.storage import Storage
+from appliance.storage import copy_detection
+from appliance.storage.paths import Storage
 from tests.harness import locks, processes
 from tests.harness.appliance import COMMAND, Appliance, ending
 from tests.harness.postgres_program import PostgresProgram
@@ -104,7 +104,7 @@ def back_up(storage: Storage) -> None:
     """A hook that works."""
     done = pre_backup(storage)
     assert done.code == 0, done.error
-    assert hook_window.is_open(storage)
+    assert copy_detection.is_open(storage)
 
 
 def restore(storage: Storage, *before: str | Path, **variables: str) -> str:

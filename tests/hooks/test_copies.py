@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance.backups import manifest
-from appliance.postgres import hook_window
-from appliance.storage import Storage
+from appliance.backups.format import manifest
+from appliance.storage import copy_detection
+from appliance.storage.paths import Storage
 from tests.handoff.scene import paused
 from tests.harness.appliance import Appliance, ending
 from tests.harness.waiting import wait_until
@@ -22,7 +22,7 @@ DELAYS_S = (0.0, 0.0001, 0.0003, 0.0006, 0.001, 0.0013, 0.0016, 0.002)
 
 
 def live_copy_without_a_hook(storage: Storage, target: Path) -> Storage:
-    """A copy of a running database, which the owner's steward sees before it is over."""
+    """A copy of a running database, which the owner's agent sees before it is over."""
     before = storage.generation_last.read_text()
 
     def wait_until_seen(path: Path) -> None:
@@ -120,7 +120,7 @@ def test_after_a_copy_of_an_older_dump_a_paused_copy_is_its_cluster(
 ) -> None:
     back_up(running.storage)
     copy(running.storage.root, storage_folder.with_name("first"))
-    wait_until(lambda: not hook_window.is_open(running.storage), "the first copy was seen")
+    wait_until(lambda: not copy_detection.is_open(running.storage), "the first copy was seen")
     expected = ledger.record()
     with paused(running):
         # Its hook is missing, or could not even be started.
@@ -140,4 +140,4 @@ def test_a_paused_copy_in_the_window_of_a_dump_that_was_never_copied_is_that_dum
         copied = Storage(copy(running.storage.root, storage_folder))
     assert restore(copied) == "dump"
     assert books(copied) == dumped < newer
-    wait_until(lambda: not hook_window.is_open(running.storage), "that copy was seen")
+    wait_until(lambda: not copy_detection.is_open(running.storage), "that copy was seen")

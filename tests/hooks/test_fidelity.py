@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from appliance import identities
 from appliance.postgres import config
-from appliance.storage import Storage
+from appliance.storage.paths import Storage
+from appliance.system import system_users
 from tests.harness.appliance import ending
 from tests.harness.postgres_program import PostgresProgram
 from tests.harness.requirements import needs_root
@@ -146,7 +146,7 @@ def test_all_files_of_the_new_cluster_belong_to_the_databases_user_and_to_nobody
     for path in (copied.pgdata, *copied.pgdata.rglob("*")):
         shutil.chown(path, 12345, 12345)
     restore(copied)
-    user = identities.detect().database
+    user = system_users.detect().database
     for path in (copied.pgdata, *copied.pgdata.rglob("*")):
         status = path.lstat()
         assert (status.st_uid, status.st_gid) == (user.uid, user.gid), path

@@ -2,7 +2,7 @@
 
 import pytest
 
-from appliance.storage import Storage
+from appliance.storage.paths import Storage
 from tests.harness import locks
 from tests.harness.waiting import wait_until
 from tests.hooks.conftest import Copy

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance.backups import manifest
-from appliance.postgres import hook_window, ownership
-from appliance.storage import Storage
-from tests.cluster.conftest import fill
+from appliance.backups.format import manifest
+from appliance.storage import copy_detection, lock
+from appliance.storage.paths import Storage
 from tests.harness.appliance import Appliance, ending
 from tests.harness.folders import short_folder
 from tests.harness.postgres_program import PostgresProgram
@@ -20,6 +19,7 @@ from tests.hooks.copying import copy
 from tests.hooks.ledger import Ledger
 from tests.hooks.marks import OPEN, SHUT, marks
 from tests.hooks.scene import back_up, dump_that_waits, fail, post_restore, pre_backup, python
+from tests.postgres.conftest import fill
 
 
 def test_everything_is_durable_before_the_window_opens(running: Appliance, ledger: Ledger) -> None:
@@ -27,7 +27,7 @@ def test_everything_is_durable_before_the_window_opens(running: Appliance, ledge
     traced = python(storage, "altered", "traced")
     assert traced.code == 0, traced.error
     done = traced.output.splitlines()
-    opened = done.index(f"rename {hook_window.manifest_path(storage)}")
+    opened = done.index(f"rename {copy_detection.manifest_path(storage)}")
     before, placed = done[:opened], done.index(f"rename {storage.hook_backup}")
     for path in (storage.backups, storage.backup_audit, storage.run):
         assert f"fsync {path}" in before[placed:], f"{path} is not on the disk"
@@ -86,7 +86,7 @@ def the_database_is_away(running: Appliance) -> Iterator[None]:
 
 @contextmanager
 def others_do_not_end(running: Appliance) -> Iterator[None]:
-    with ownership.holding(running.storage.backup_lock) as ours:
+    with lock.holding(running.storage.backup_lock) as ours:
         assert ours
         failed = python(running.storage, "altered", "impatient")
     assert failed.code == 1

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from appliance.postgres import hook_window
-from appliance.storage import Storage
-from tests.cluster.fingerprint import fingerprint
+from appliance.storage import copy_detection
+from appliance.storage.paths import Storage
 from tests.harness.appliance import Appliance
 from tests.hooks.conftest import Copy
 from tests.hooks.ledger import Ledger
 from tests.hooks.scene import Ran, back_up, books, post_restore, restore
+from tests.postgres.fingerprint import fingerprint
 
 Break = Callable[[Storage], object]
 
@@ -40,7 +40,7 @@ def test_a_storage_in_use(running: Appliance, ledger: Ledger) -> None:
     assert refused.code == 4
     assert "is running: a restore by the hook is for a storage where nothing runs" in refused.error
     assert running.postmaster() == master
-    assert hook_window.is_open(running.storage)
+    assert copy_detection.is_open(running.storage)
     assert not running.storage.restoring.exists()
     ledger.record(1)
 
@@ -62,13 +62,13 @@ def test_an_empty_storage(storage_folder: Path) -> None:
     ],
 )
 def test_a_manifest_of_another_format(live_copy: Copy, number: object, fault: str) -> None:
-    path = hook_window.manifest_path(live_copy.storage)
+    path = copy_detection.manifest_path(live_copy.storage)
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": number}))
     check_refused(live_copy.storage, fault)
 
 
 def empty_manifest(storage: Storage) -> None:
-    hook_window.manifest_path(storage).write_text("")
+    copy_detection.manifest_path(storage).write_text("")
 
 
 def file_altered(storage: Storage) -> None:
@@ -126,7 +126,7 @@ def test_against_the_evidence_the_cluster_may_be_chosen(live_copy: Copy) -> None
 
 
 def test_against_the_evidence_an_older_dump_may_be_chosen(live_copy: Copy) -> None:
-    hook_window.close(live_copy.storage)
+    copy_detection.close_window(live_copy.storage)
     assert restore(live_copy.storage, RESTORE_FROM="dump") == "dump"
     assert books(live_copy.storage) == live_copy.expected
 
@@ -135,10 +135,10 @@ def test_an_older_dump_that_is_chosen_and_damaged_claims_nothing_afterwards(
     live_copy: Copy,
 ) -> None:
     storage = live_copy.storage
-    hook_window.close(storage)
+    copy_detection.close_window(storage)
     file_missing(storage)
     check_refused(storage, "roles.sql is missing", RESTORE_FROM="dump")
-    assert not hook_window.is_open(storage)
+    assert not copy_detection.is_open(storage)
     check_refused(storage, "it was copied while its database ran")
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from appliance.backups.evidence import decide, gather
+from appliance.backups.platform.choose_source import choose, inspect
 from appliance.errors import ApplianceError, StorageError
-from appliance.postgres import hook_window
-from appliance.storage import Storage
+from appliance.storage import copy_detection
+from appliance.storage.paths import Storage
 from tests.hooks.copying import copy
 from tests.hooks.marks import OPEN, bare_storage, marks, open_window
 
@@ -20,11 +20,11 @@ def storage(tmp_path: Path) -> Storage:
 
 
 def test_the_original_may_be_started_whatever_the_window(storage: Storage) -> None:
-    hook_window.check_no_copy(storage)
+    copy_detection.check_no_copy(storage)
     open_window(storage)
-    hook_window.check_no_copy(storage)
-    hook_window.close(storage)
-    hook_window.check_no_copy(storage)
+    copy_detection.check_no_copy(storage)
+    copy_detection.close_window(storage)
+    copy_detection.check_no_copy(storage)
 
 
 def test_a_copy_may_be_started_only_if_it_was_made_outside_of_the_window(
@@ -33,9 +33,9 @@ def test_a_copy_may_be_started_only_if_it_was_made_outside_of_the_window(
     open_window(storage)
     torn = Storage(copy(storage.root, tmp_path / "torn"))
     with pytest.raises(StorageError, match="is a copy that was made while its database ran"):
-        hook_window.check_no_copy(torn)
-    hook_window.close(storage)
-    hook_window.check_no_copy(Storage(copy(storage.root, tmp_path / "whole")))
+        copy_detection.check_no_copy(torn)
+    copy_detection.close_window(storage)
+    copy_detection.check_no_copy(Storage(copy(storage.root, tmp_path / "whole")))
 
 
 def test_a_copy_whose_last_mark_went_during_the_copy_may_not_be_started(
@@ -45,12 +45,12 @@ def test_a_copy_whose_last_mark_went_during_the_copy_may_not_be_started(
 
     def close_early(path: Path) -> None:
         if path == storage.pgdata:
-            hook_window.close(storage)
+            copy_detection.close_window(storage)
 
     torn = Storage(copy(storage.root, tmp_path / "torn", close_early))
     assert marks(torn) == OPEN[:1]
     with pytest.raises(StorageError, match="is a copy that was made while its database ran"):
-        hook_window.check_no_copy(torn)
+        copy_detection.check_no_copy(torn)
 
 
 def test_the_end_of_a_container_that_refused_a_copy_leaves_its_window_as_it_is(
@@ -58,7 +58,7 @@ def test_the_end_of_a_container_that_refused_a_copy_leaves_its_window_as_it_is(
 ) -> None:
     open_window(storage)
     torn = Storage(copy(storage.root, tmp_path / "torn"))
-    hook_window.close_if_stopped(torn)
+    copy_detection.close_window_if_stopped(torn)
     assert marks(torn) == OPEN, "else it would be started the next time"
 
 
@@ -68,10 +68,10 @@ def test_a_copy_during_which_another_hook_begins_is_not_taken_for_one_that_stood
     open_window(storage)
 
     def begin_another(path: Path) -> None:
-        if path == hook_window.manifest_path(storage):
-            hook_window.begin(storage)
+        if path == copy_detection.manifest_path(storage):
+            copy_detection.begin(storage)
             shutil.rmtree(storage.hook_backup)
 
     torn = Storage(copy(storage.root, tmp_path / "torn", begin_another))
     with pytest.raises(ApplianceError):
-        decide(gather(torn))
+        choose(inspect(torn))

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from appliance import identities
-from tests.cluster.fingerprint import fingerprint
+from appliance.system import system_users
 from tests.harness.processes import descendants
 from tests.harness.requirements import needs_root
 from tests.harness.waiting import wait_until
 from tests.hooks.conftest import Copy
 from tests.hooks.scene import Hook, books, post_restore, restore
+from tests.postgres.fingerprint import fingerprint
 
 pytestmark = [
     needs_root,
@@ -22,7 +22,7 @@ pytestmark = [
 
 def as_user() -> tuple[str, ...]:
     """A user that may search closed folders (this checkout may lie in one) and nothing else."""
-    user = identities.detect().database
+    user = system_users.detect().database
     search = ("--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search")
     numbers = (f"--reuid={user.uid}", f"--regid={user.gid}", "--clear-groups")
     return ("setpriv", *numbers, *search, "--bounding-set=-all,+dac_read_search")
@@ -30,7 +30,7 @@ def as_user() -> tuple[str, ...]:
 
 def give(copy: Copy) -> None:
     """Let all of it belong to that user."""
-    user = identities.detect().database
+    user = system_users.detect().database
     for path in (copy.storage.root, *copy.storage.root.rglob("*")):
         os.chown(path, user.uid, user.gid)
 
@@ -42,7 +42,7 @@ def test_a_normal_user_restores_its_own_copy(
     copy: Copy = request.getfixturevalue("live_copy" if kind == "dump" else "paused_copy")
     give(copy)
     assert restore(copy.storage, *as_user(), HOME="/nonexistent") == kind
-    user = identities.detect().database.uid
+    user = system_users.detect().database.uid
     owners = {path.lstat().st_uid for path in copy.storage.root.rglob("*")}
     assert owners == {user}
     assert books(copy.storage) == copy.expected
@@ -66,5 +66,5 @@ def test_as_root_nothing_of_the_restores_postgres_runs_as_root(live_copy: Copy) 
         "its Postgres runs",
     )
     # A child that was forked just now is root until it is another program.
-    assert {process.uid for process in seen} == {identities.detect().database.uid}
+    assert {process.uid for process in seen} == {system_users.detect().database.uid}
     assert hook.end().code == 0

@@ -44,7 +44,7 @@ class Pair:
         self.standby = start_beside(appliance)
         wait_until(lambda: running_postmasters(self.standby), "the new one owns", 60)
         wait_until(lambda: up(self.standby), "it is up", 60)
-        # A container that was started again does not claim.
+        # A container that was started again does not request the database.
         self.standby.restart()
         wait_until(lambda: running_postmasters(self.owner), "the old one owns", 60)
         wait_until(lambda: up(self.standby), "the new one is up again", 60)

@@ -20,7 +20,11 @@ def test_postgres_and_the_api_run_as_their_own_users(shared: Contained) -> None:
     ]
     assert len(postgres) > 1
     assert {entry.uid for entry in postgres} == {DATABASE_UID}
-    api = [entry for entry in shared.processes() if "appliance.programs api" in entry.command]
+    api = [
+        entry
+        for entry in shared.processes()
+        if "appliance.supervision.entry_points api" in entry.command
+    ]
     assert api
     assert {entry.uid for entry in api} == {API_UID}
 

@@ -107,7 +107,7 @@ def test_a_container_that_does_not_run_is_restored_from_its_cluster(
 
 
 def back_up(books: Books, path: Path) -> None:
-    """A backup whose hook works, until the steward has seen the platform's copy."""
+    """A backup whose hook works, until the agent has seen the platform's copy."""
     books.appliance.platform.backup(books.appliance.app, path)
     marks = "ls /storage/run/hook-window.json /storage/backups/.hook/manifest.json"
     container = books.appliance.container

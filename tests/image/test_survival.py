@@ -54,7 +54,7 @@ def test_the_data_is_there_after_sigkill_of_the_whole_container(deploy: Deploy) 
     assert len(bookkeeper.recorded()) == 20
 
 
-@pytest.mark.parametrize("name", ["postgres", "api", "steward"])
+@pytest.mark.parametrize("name", ["postgres", "api", "agent"])
 def test_a_killed_program_comes_back(deploy: Deploy, name: str) -> None:
     appliance = deploy()
     bookkeeper = with_transactions(appliance)
@@ -95,8 +95,8 @@ def first(text: str) -> Callable[[Contained], Process]:
 
 PROGRAMS = {
     "postgres": first("/bin/postgres -D"),
-    "api": first("appliance.programs api"),
-    "steward": first("appliance.programs steward"),
+    "api": first("appliance.supervision.entry_points api"),
+    "agent": first("appliance.supervision.entry_points agent"),
 }
 
 

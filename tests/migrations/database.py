@@ -5,11 +5,12 @@ from pathlib import Path
 
 from psycopg import sql
 
+from appliance.database import roles
+from appliance.database.connect import Connection, connect
 from appliance.migrations import runner
 from appliance.migrations.tracks import load_tracks
-from appliance.postgres import config, roles
-from appliance.postgres.connect import Connection, connect
-from appliance.storage import Storage
+from appliance.postgres import config
+from appliance.storage.paths import Storage
 
 
 class Database:
@@ -21,7 +22,7 @@ class Database:
         self.reported: list[str] = []
 
     def recreate(self) -> None:
-        """Throw the database away and make it again, as the steward does."""
+        """Throw the database away and make it again, as the agent does."""
         with connect(self.storage, config.SUPERUSER, database="postgres") as superuser:
             superuser.execute("DROP DATABASE IF EXISTS appliance WITH (FORCE)")
             roles.ensure(superuser)

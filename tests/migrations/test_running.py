@@ -3,7 +3,7 @@
 import pytest
 
 from appliance.errors import SchemaError
-from appliance.migrations import planning
+from appliance.migrations import plan
 from appliance.migrations.tracks import ENGINE_FOLDER, read_migrations
 from tests.migrations.database import Database
 
@@ -142,7 +142,7 @@ def test_a_file_with_a_transaction_of_its_own_is_refused_before_anything_runs(
 def test_a_commit_that_hides_from_us_is_at_least_never_recorded(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(planning, "_check_statements", lambda *_: None)
+    monkeypatch.setattr(plan, "_check_statements", lambda *_: None)
     for content in ("CREATE TABLE half (id int); COMMIT;", "ROLLBACK; BEGIN; SELECT 1;"):
         database.write("0001_half.sql", content)
         assert "ended its own transaction" in refusal(database).message

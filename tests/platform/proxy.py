@@ -37,7 +37,7 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """Where clients knock."""
+        """Where clients connect."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def deploy(self, target: Target, timeout_s: float = 120) -> None:

@@ -10,7 +10,7 @@ class Service(Protocol):
 
     @property
     def url(self) -> str:
-        """Where clients knock."""
+        """Where clients connect."""
 
     def key(self) -> str:
         """An API key, made once with the command."""

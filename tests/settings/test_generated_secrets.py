@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from appliance import generated_secrets, identities
 from appliance.errors import StorageError
-from appliance.settings import Settings
-from appliance.storage import Storage
+from appliance.settings import Settings, generated_secrets
+from appliance.storage.paths import Storage
+from appliance.system import system_users
 from tests.harness import processes
 from tests.harness.appliance import Appliance
 
@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from appliance import generated_secrets
 from appliance.settings import Settings
-from appliance.storage import Storage
+from appliance.storage.paths import Storage
 print("ready", flush=True)
 sys.stdin.readline()
 storage = Storage(Path(sys.argv[1]))
@@ -30,7 +30,7 @@ print(generated_secrets.complete(Settings(), storage).secret_key_base)
 @pytest.fixture
 def storage(tmp_path: Path) -> Storage:
     made = Storage(tmp_path / "s")
-    made.prepare(identities.detect())
+    made.prepare(system_users.detect())
     return made
 
 

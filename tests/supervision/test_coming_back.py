@@ -24,8 +24,8 @@ def api_worker(running: Appliance) -> Process:
     return processes.descendants(running.programs()["api"].pid)[0]
 
 
-def steward(running: Appliance) -> Process:
-    return running.programs()["steward"]
+def agent(running: Appliance) -> Process:
+    return running.programs()["agent"]
 
 
 def backend(running: Appliance) -> Process:
@@ -36,8 +36,8 @@ def backend(running: Appliance) -> Process:
 
 @pytest.mark.parametrize(
     "victim",
-    [program("postgres"), program("api"), api_worker, steward, backend],
-    ids=["postmaster", "gunicorn", "a worker", "steward", "a backend"],
+    [program("postgres"), program("api"), api_worker, agent, backend],
+    ids=["postmaster", "gunicorn", "a worker", "agent", "a backend"],
 )
 def test_a_killed_process_comes_back_and_requests_are_served_again(
     appliance: Appliance, victim: Callable[[Appliance], Process]
@@ -103,7 +103,7 @@ def running_log(running: Appliance) -> str:
 
 
 def settled(running: Appliance) -> bool:
-    names = {"postgres", "api", "steward"}
+    names = {"postgres", "api", "agent"}
     found = running.programs()
     return (
         names <= set(found)
@@ -139,8 +139,8 @@ def test_health_answers_while_more_requests_are_held_than_the_database_takes(
 
 
 def test_sigterm_still_works_after_everything_was_killed_once(appliance: Appliance) -> None:
-    for name in ("postgres", "api", "steward"):
-        # It may be between two lives itself: the steward that lost its database starts again.
+    for name in ("postgres", "api", "agent"):
+        # It may be between two lives itself: the agent that lost its database starts again.
         wait_until(lambda name=name: name in appliance.programs(), f"{name} runs")
         processes.kill(appliance.programs()[name].pid)
     wait_until(lambda: settled(appliance), "everything runs again")

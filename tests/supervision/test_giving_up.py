@@ -28,7 +28,7 @@ def test_a_broken_client_migration_ends_it_with_5_and_names_file_and_reason(
     assert running.wait() == 5
     assert "The client migration 0001_broken.sql failed" in running.log
     assert 'type "nonsense" does not exist' in running.log
-    assert "steward cannot be kept running; stopping everything" in running.log
+    assert "agent cannot be kept running; stopping everything" in running.log
     assert "database system is shut down" in running.log
 
 
@@ -47,11 +47,11 @@ def test_a_cluster_made_unusable_while_it_runs_ends_it_with_4_after_a_crash(
 def test_a_program_that_dies_again_and_again_ends_it(appliance: Appliance) -> None:
     killed: list[int] = []
     for _ in range(5):
-        killed.append(wait_until(lambda: steward(appliance, killed), "it is started again"))
+        killed.append(wait_until(lambda: agent(appliance, killed), "it is started again"))
         processes.kill(killed[-1])
     assert appliance.wait() == 1
-    assert "steward ended (signal 9)" in appliance.log
-    assert "steward cannot be kept running; stopping everything" in appliance.log
+    assert "agent ended (signal 9)" in appliance.log
+    assert "agent cannot be kept running; stopping everything" in appliance.log
     assert "database system is shut down" in appliance.log
 
 
@@ -65,7 +65,7 @@ def test_faults_of_the_environment_end_it_with_3_before_anything_is_made(
     assert not storage_folder.exists()
 
 
-def steward(running: Appliance, but_not: list[int]) -> int:
+def agent(running: Appliance, but_not: list[int]) -> int:
     # None for a moment whenever it replaces itself.
-    program = running.programs().get("steward")
+    program = running.programs().get("agent")
     return program.pid if program and program.pid not in but_not else 0

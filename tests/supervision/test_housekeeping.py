@@ -1,4 +1,4 @@
-"""The steward's other phases: it prunes, and is a clock again."""
+"""The agent's other phases: it prunes, and is a clock again."""
 
 import subprocess
 import sys
@@ -21,21 +21,21 @@ def test_pruning_forgets_old_tokens_only_and_leaves_a_clock(
     with appliance.connect() as connection:
         connection.execute(TOKENS)
         with channel.listen(tmp_path / "socket") as listener:
-            phase = ["steward", "prune", str(listener.fileno()), ""]
-            steward = subprocess.Popen(
-                [sys.executable, "-P", "-m", "appliance.programs", *phase],
+            phase = ["agent", "prune", str(listener.fileno()), ""]
+            agent = subprocess.Popen(
+                [sys.executable, "-P", "-m", "appliance.supervision.entry_points", *phase],
                 env=appliance.environment,
                 pass_fds=[listener.fileno()],
             )
         try:
-            wait_until(lambda: idle(steward.pid), "it is the clock")
+            wait_until(lambda: idle(agent.pid), "it is the clock")
         finally:
-            steward.kill()
-            steward.wait()
+            agent.kill()
+            agent.wait()
         rows = connection.execute("SELECT now() - created_at < '1h' FROM appliance.commit_tokens")
         assert rows.fetchall() == [(True,)]
 
 
 def idle(pid: int) -> bool:
     process = processes.read(pid)
-    return process is not None and " steward idle " in process.command
+    return process is not None and " agent idle " in process.command

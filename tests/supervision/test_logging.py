@@ -13,7 +13,7 @@ from tests.harness import processes
 from tests.harness.appliance import Appliance
 from tests.harness.waiting import wait_until
 
-OURS = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (api|steward|postgres|supervisor|settings) .+"
+OURS = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (api|agent|postgres|supervisor|settings) .+"
 POSTGRES = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} UTC postgres (LOG|FATAL|ERROR|WARNING|DETAIL).*"
 REQUEST = r"\S+Z api (?P<method>\S+) (?P<path>\S+) (?P<status>\d+) [\d.]+ms id=(?P<id>\S+) ip=\S+"
 

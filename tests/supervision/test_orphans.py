@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance import identities
-from appliance.postgres import instances
-from appliance.storage import Storage
+from appliance.storage import instances
+from appliance.storage.paths import Storage
+from appliance.system import system_users
 from tests.harness import locks, processes
 from tests.harness.appliance import Appliance, free_port
 from tests.harness.waiting import wait_until
@@ -33,21 +33,21 @@ def test_nothing_outlives_a_standby_whose_supervisor_was_killed(
     assert new.status("/up") == 200
 
 
-@pytest.mark.parametrize("program", ["postgres", "steward", "api"])
+@pytest.mark.parametrize("program", ["postgres", "agent", "api"])
 def test_a_program_whose_supervisor_died_before_it_began_ends_at_once(
     storage_folder: Path, program: str
 ) -> None:
     storage = Storage(storage_folder)
-    storage.prepare(identities.detect())
+    storage.prepare(system_users.detect())
     # Nobody holds the lock of this container's folder: its supervisor is gone.
-    os.close(instances.register(storage, INSTANCE, identities.detect().database))
+    os.close(instances.register(storage, INSTANCE, system_users.detect().database))
     where = {
         "STORAGE_DIR": str(storage_folder),
         "APPLIANCE_INSTANCE": INSTANCE,
         "PORT": str(free_port()),
     }
     orphan = subprocess.run(
-        [sys.executable, "-P", "-m", "appliance.programs", program],
+        [sys.executable, "-P", "-m", "appliance.supervision.entry_points", program],
         env={**os.environ, **where},
         capture_output=True,
         text=True,

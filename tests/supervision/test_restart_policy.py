@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.errors import FINAL
-from appliance.supervision import RestartPolicy
+from appliance.supervision.supervisor import RestartPolicy
 
 gaps = st.lists(st.floats(0, 200), max_size=60)
 codes = st.one_of(st.none(), st.integers(0, 255).filter(lambda code: code not in FINAL))
@@ -30,7 +30,7 @@ def test_a_final_exit_code_gives_up_at_once(pauses: list[float]) -> None:
         assert policy.gives_up("api", min(FINAL), now)
 
 
-@given(st.lists(st.sampled_from(["postgres", "api", "steward"]), max_size=30))
+@given(st.lists(st.sampled_from(["postgres", "api", "agent"]), max_size=30))
 def test_each_program_is_counted_for_itself(names: list[str]) -> None:
     policy, counts = RestartPolicy(limit=4), dict.fromkeys(names, 0)
     for number, name in enumerate(names):

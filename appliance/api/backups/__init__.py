@@ -1,1 +1,1 @@
-"""Backups over HTTP: paths, bodies, and the steward that does the work."""
+"""Backups over HTTP: paths and bodies; the agent does the work."""

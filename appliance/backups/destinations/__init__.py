@@ -1,1 +1,1 @@
-"""Where backups are kept: folders and S3 buckets, all with one contract."""
+"""Where backups are kept: folders and S3 buckets, all with one interface."""

@@ -14,9 +14,9 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
+from appliance.backups.backup_errors import DestinationError
 from appliance.backups.destinations.copying import Block
-from appliance.backups.destinations.s3_faults import code_of, explain
-from appliance.backups.errors import DestinationError
+from appliance.backups.destinations.s3_errors import error_code, to_destination_error
 
 # What is in memory at a time: so many parts while sending, one range while receiving.
 CONCURRENT_PARTS = 2
@@ -24,7 +24,7 @@ RANGE_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
-class Credentials:
+class S3Credentials:
     """What signs requests. `session_token` comes with temporary keys only."""
 
     access_key_id: str
@@ -33,7 +33,7 @@ class Credentials:
 
 
 @dataclass(frozen=True)
-class Patience:
+class S3Timeouts:
     """How long to wait, in seconds, and how often to try again.
 
     `answer` is for a small request, `transfer` for a part of up to 8 MiB. No new try begins after
@@ -48,7 +48,7 @@ class Patience:
 
 
 @dataclass(frozen=True)
-class Object:
+class S3Object:
     """One object of a list: its key below the prefix, bytes, ETag, when it was written."""
 
     key: str
@@ -57,11 +57,11 @@ class Object:
     modified: datetime
 
 
-class GoneError(DestinationError):
+class NoSuchObjectError(DestinationError):
     """There is no such object."""
 
 
-class TakenError(DestinationError):
+class ObjectExistsError(DestinationError):
     """There is such an object already."""
 
 
@@ -74,49 +74,56 @@ class Bucket:
         prefix: str,
         endpoint: str,
         region: str,
-        credentials: Credentials,
-        patience: Patience,
+        credentials: S3Credentials,
+        timeouts: S3Timeouts,
     ) -> None:
         self.where = f"s3://{bucket}/{prefix}".rstrip("/")
-        self._told_as = f"{self.where} at {endpoint}"
+        self._described_as = f"{self.where} at {endpoint}"
 
         def store(timeout_s: float) -> S3Store:
-            return _store(bucket, prefix, endpoint, region, credentials, patience, timeout_s)
+            return _store(bucket, prefix, endpoint, region, credentials, timeouts, timeout_s)
 
-        self._quick, self._patient = store(patience.answer), store(patience.transfer)
+        self._quick_store, self._transfer_store = store(timeouts.answer), store(timeouts.transfer)
 
     def folders(self) -> list[str]:
         """The first parts of all keys that have more than one, in order."""
-        with self._clear():
-            return sorted(obstore.list_with_delimiter(self._quick)["common_prefixes"])
+        with self._errors_explained():
+            return sorted(obstore.list_with_delimiter(self._quick_store)["common_prefixes"])
 
     def names(self, folder: str) -> set[str]:
         """What lies in a folder, and not in a folder of that."""
-        with self._clear():
-            found = obstore.list_with_delimiter(self._quick, folder)
+        with self._errors_explained():
+            found = obstore.list_with_delimiter(self._quick_store, folder)
         keys = [*found["common_prefixes"], *(entry["path"] for entry in found["objects"])]
         return {key.rpartition("/")[2] for key in keys}
 
-    def objects(self, folder: str = "") -> list[Object]:
+    def objects(self, folder: str = "") -> list[S3Object]:
         """Everything below a folder."""
-        with self._clear():
+        with self._errors_explained():
             return [
-                Object(entry["path"], entry["size"], _plain(entry["e_tag"]), entry["last_modified"])
-                for entries in obstore.list(self._quick, folder or None)
+                S3Object(
+                    entry["path"],
+                    entry["size"],
+                    _without_quotes(entry["e_tag"]),
+                    entry["last_modified"],
+                )
+                for entries in obstore.list(self._quick_store, folder or None)
                 for entry in entries
             ]
 
     def read(self, key: str) -> bytes:
         """A small object; raises GoneError."""
-        with self._clear(key):
-            return bytes(obstore.get(self._quick, key).bytes())
+        with self._errors_explained(key):
+            return bytes(obstore.get(self._quick_store, key).bytes())
 
     def blocks(self, key: str, size: int) -> Iterator[Block]:
         """An object of a known size, a piece at a time; raises GoneError."""
         for start in range(0, size, RANGE_BYTES):
             end = min(start + RANGE_BYTES, size)
-            with self._clear(key):
-                block = memoryview(obstore.get_range(self._patient, key, start=start, end=end))
+            with self._errors_explained(key):
+                block = memoryview(
+                    obstore.get_range(self._transfer_store, key, start=start, end=end)
+                )
             yield block
 
     def put(self, key: str, body: bytes, *, new: bool = False) -> str:
@@ -124,50 +131,56 @@ class Bucket:
 
         Servers that do not know that condition write all the same.
         """
-        with self._clear(key):
+        with self._errors_explained(key):
             if new:
                 return self._put_new(key, body)
-            return _plain(obstore.put(self._patient, key, body, use_multipart=False)["e_tag"])
+            return _without_quotes(
+                obstore.put(self._transfer_store, key, body, use_multipart=False)["e_tag"]
+            )
 
     def put_parts(self, key: str, blocks: Iterable[Block], part_bytes: int) -> str:
         """Write an object in parts; returns its ETag. If `blocks` raises, nothing is written."""
-        with self._clear():
+        with self._errors_explained():
             done = obstore.put(
-                self._patient,
+                self._transfer_store,
                 key,
                 blocks,
                 use_multipart=True,
                 chunk_size=part_bytes,
                 max_concurrency=CONCURRENT_PARTS,
             )
-        return _plain(done["e_tag"])
+        return _without_quotes(done["e_tag"])
 
     def delete(self, keys: list[str]) -> None:
         """Remove objects; one that is not there is no error."""
-        with self._clear():
-            obstore.delete(self._quick, keys)
+        with self._errors_explained():
+            obstore.delete(self._quick_store, keys)
 
     def _put_new(self, key: str, body: bytes) -> str:
         try:
-            return _plain(obstore.put(self._patient, key, body, mode="create")["e_tag"])
+            return _without_quotes(
+                obstore.put(self._transfer_store, key, body, mode="create")["e_tag"]
+            )
         except BaseError as error:
-            if code_of(error) != "NotImplemented":
+            if error_code(error) != "NotImplemented":
                 raise
-        return _plain(obstore.put(self._patient, key, body, use_multipart=False)["e_tag"])
+        return _without_quotes(
+            obstore.put(self._transfer_store, key, body, use_multipart=False)["e_tag"]
+        )
 
     @contextmanager
-    def _clear(self, key: str = "") -> Iterator[None]:
+    def _errors_explained(self, key: str = "") -> Iterator[None]:
         # Not `from error`: the library's errors repeat the server's answer, which may hold a token.
         try:
             yield
         except AlreadyExistsError:
-            raise TakenError(f"{self._told_as} has {key} already.") from None
+            raise ObjectExistsError(f"{self._described_as} has {key} already.") from None
         except FileNotFoundError as error:
-            if code_of(error) in {"", "NoSuchKey"}:
-                raise GoneError(f"{self._told_as} has no {key}.") from None
-            raise explain(error, self._told_as) from None
+            if error_code(error) in {"", "NoSuchKey"}:
+                raise NoSuchObjectError(f"{self._described_as} has no {key}.") from None
+            raise to_destination_error(error, self._described_as) from None
         except BaseError as error:
-            raise explain(error, self._told_as) from None
+            raise to_destination_error(error, self._described_as) from None
 
 
 def _store(
@@ -175,8 +188,8 @@ def _store(
     prefix: str,
     endpoint: str,
     region: str,
-    credentials: Credentials,
-    patience: Patience,
+    credentials: S3Credentials,
+    timeouts: S3Timeouts,
     timeout_s: float,
 ) -> S3Store:
     return S3Store(
@@ -198,12 +211,12 @@ def _store(
         client_options={
             "allow_http": endpoint.startswith("http://"),
             "allow_invalid_certificates": False,
-            "connect_timeout": timedelta(seconds=patience.connect),
+            "connect_timeout": timedelta(seconds=timeouts.connect),
             "timeout": timedelta(seconds=timeout_s),
         },
         retry_config={
-            "max_retries": patience.retries,
-            "retry_timeout": timedelta(seconds=patience.retry),
+            "max_retries": timeouts.retries,
+            "retry_timeout": timedelta(seconds=timeouts.retry),
         },
         credential_provider=cast(
             "Any",
@@ -217,5 +230,5 @@ def _store(
     )
 
 
-def _plain(tag: str | None) -> str:
+def _without_quotes(tag: str | None) -> str:
     return (tag or "").strip('"')

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from appliance.backups.destinations.contract import Report
-from appliance.backups.destinations.local_faults import told
-from appliance.backups.manifest import File, damaged
-from appliance.files import fsync_directory
+from appliance.backups.destinations.destination import ReportBytes
+from appliance.backups.destinations.folder_errors import os_errors_explained
+from appliance.backups.format.manifest import File, damaged_error
+from appliance.system.files import fsync_directory
 
 Block = bytes | memoryview
 
@@ -20,25 +20,27 @@ _MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def read(folder: Path, file: File, backup: str, report: Report) -> Iterator[Block]:
+def read_checked(folder: Path, file: File, backup: str, report: ReportBytes) -> Iterator[Block]:
     """A backup's file in blocks of 1 MiB; raises DamagedError at the latest at its end."""
     return checked(_blocks(folder / file.path, file, backup), file, backup, report)
 
 
-def checked(blocks: Iterable[Block], file: File, backup: str, report: Report) -> Iterator[Block]:
+def checked(
+    blocks: Iterable[Block], file: File, backup: str, report: ReportBytes
+) -> Iterator[Block]:
     """Pass blocks on; raises DamagedError as soon as they cannot be the file any more."""
     digest, size = hashlib.sha256(), 0
     for block in blocks:
         digest.update(block)
         size += len(block)
         if size > file.size:
-            raise damaged(backup, f"{file.path} has more than {file.size} bytes")
+            raise damaged_error(backup, f"{file.path} has more than {file.size} bytes")
         yield block
         report(len(block))
     if size != file.size:
-        raise damaged(backup, f"{file.path} has {size} bytes, not {file.size}")
+        raise damaged_error(backup, f"{file.path} has {size} bytes, not {file.size}")
     if digest.hexdigest() != file.sha256:
-        raise damaged(backup, f"{file.path} was altered")
+        raise damaged_error(backup, f"{file.path} was altered")
 
 
 def write(blocks: Iterable[Block], target: Path, *, durable: bool) -> None:
@@ -66,7 +68,7 @@ def sync_tree(folder: Path) -> None:
 
 
 def _blocks(path: Path, file: File, backup: str) -> Iterator[Block]:
-    with told(path.parent), _open(path, file, backup) as source:
+    with os_errors_explained(path.parent), _open(path, file, backup) as source:
         while block := source.read(BLOCK_BYTES):
             yield block
 
@@ -75,4 +77,4 @@ def _open(path: Path, file: File, backup: str) -> BinaryIO:
     try:
         return path.open("rb")
     except _MISSING:
-        raise damaged(backup, f"{file.path} is missing") from None
+        raise damaged_error(backup, f"{file.path} is missing") from None

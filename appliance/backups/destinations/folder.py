@@ -9,26 +9,26 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from appliance.backups import manifest as manifests
-from appliance.backups import names
+from appliance.backups.backup_errors import ConflictError, DamagedError, DestinationError
 from appliance.backups.destinations import copying
-from appliance.backups.destinations.contract import (
+from appliance.backups.destinations.destination import (
     DAY_S,
     STAGING,
-    Entry,
-    Report,
-    absent,
+    ReportBytes,
+    StoredBackup,
     can_be_name,
-    check,
-    conflict,
+    check_manifest,
+    check_name_matches,
     is_incomplete,
-    not_found,
-    same_name,
+    missing_error,
+    name_taken_error,
+    not_found_error,
 )
-from appliance.backups.destinations.local_faults import check_room, told
-from appliance.backups.errors import ConflictError, DamagedError, DestinationError
-from appliance.backups.manifest import Manifest
-from appliance.files import fsync, fsync_directory, rename_durably
+from appliance.backups.destinations.folder_errors import check_space, os_errors_explained
+from appliance.backups.format import backup_name
+from appliance.backups.format import manifest as manifests
+from appliance.backups.format.manifest import Manifest
+from appliance.system.files import fsync, fsync_directory, rename_durably
 
 _TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 
@@ -47,28 +47,28 @@ class FolderDestination:
         self.path = path
         self._make = make
 
-    def list_manifests(self) -> list[Entry]:
-        """All backups here by name; see the contract."""
+    def list_manifests(self) -> list[StoredBackup]:
+        """All backups here by name; see Destination."""
         if not self._is_there():
             return []
-        with told(self.path):
+        with os_errors_explained(self.path):
             found = sorted(entry.name for entry in os.scandir(self.path) if entry.is_dir())
-        return [self._entry(name) for name in found if can_be_name(name) and self._keeps(name)]
+        return [self._entry(name) for name in found if can_be_name(name) and self._is_backup(name)]
 
     def read_manifest(self, name: str) -> Manifest:
         """The manifest of one backup; raises NotFoundError, DamagedError."""
         folder = self.folder_of(name)
-        with told(self.path):
-            return same_name(manifests.read(folder), name, self.where)
+        with os_errors_explained(self.path):
+            return check_name_matches(manifests.read(folder), name, self.where)
 
-    def store(self, manifest: Manifest, folder: Path, report: Report) -> None:
-        """Copy a backup to here; see the contract. Broken off, it begins anew."""
-        check(manifest)
+    def store(self, manifest: Manifest, folder: Path, report: ReportBytes) -> None:
+        """Copy a backup to here; see Destination. Broken off, it begins anew."""
+        check_manifest(manifest)
         self._refuse_taken(manifest.name)
         staged = self.stage(manifest.name)
-        with told(self.path, manifest.size):
+        with os_errors_explained(self.path, manifest.size):
             try:
-                check_room(self.path, manifest.size)
+                check_space(self.path, manifest.size)
                 _copy(manifest, folder, staged, report, durable=True)
                 self._complete(manifest, staged)
             except BaseException:
@@ -77,10 +77,10 @@ class FolderDestination:
 
     def stage(self, name: str) -> Path:
         """Make a folder here in which a backup may come to be, for `adopt`."""
-        names.check(name)
+        backup_name.check(name)
         self._make_ready()
         staged = self.path / f"{STAGING}-{name}-{secrets.token_hex(4)}"
-        with told(self.path):
+        with os_errors_explained(self.path):
             staged.mkdir(mode=0o750)
         return staged
 
@@ -89,36 +89,36 @@ class FolderDestination:
 
         Raises ConflictError, and DestinationError; `staged` is still there then.
         """
-        check(manifest)
+        check_manifest(manifest)
         self._refuse_taken(manifest.name)
-        with told(self.path):
+        with os_errors_explained(self.path):
             for file in manifest.files:
                 fsync(staged / file.path)
             self._complete(manifest, staged)
 
-    def fetch(self, manifest: Manifest, folder: Path, report: Report) -> None:
-        """Copy a backup from here; see the contract."""
-        check(manifest)
+    def fetch(self, manifest: Manifest, folder: Path, report: ReportBytes) -> None:
+        """Copy a backup from here; see Destination."""
+        check_manifest(manifest)
         source = self.folder_of(manifest.name)
-        check_room(folder, manifest.size)
-        with told(folder, manifest.size):
+        check_space(folder, manifest.size)
+        with os_errors_explained(folder, manifest.size):
             _copy(manifest, source, folder, report, durable=False)
 
     def folder_of(self, name: str) -> Path:
         """Where the backup lies; raises NotFoundError, DamagedError if it has no manifest."""
-        names.check(name)
+        backup_name.check(name)
         if not (self._is_there() and self._has(name)):
-            raise absent(name, self.where, self._found(name))
+            raise missing_error(name, self.where, self._found(name))
         return self.path / name
 
     def delete(self, name: str) -> int:
         """Remove a backup; returns bytes freed. Broken off, `clean` removes the rest."""
-        names.check(name)
-        if not (self._is_there() and self._keeps(name)):
-            raise not_found(name, self.where)
+        backup_name.check(name)
+        if not (self._is_there() and self._is_backup(name)):
+            raise not_found_error(name, self.where)
         folder = self.path / name
         doomed = self.path / f"{STAGING}-{name}-{secrets.token_hex(4)}"
-        with told(self.path):
+        with os_errors_explained(self.path):
             size_bytes = sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
             rename_durably(folder, doomed)
             try:
@@ -134,7 +134,7 @@ class FolderDestination:
         """Remove what is staged and was not written to for so long, by this folder's own clock."""
         if not self._is_there():
             return
-        with told(self.path):
+        with os_errors_explained(self.path):
             # A NAS has a clock of its own, and it is that one that stamps the files.
             os.utime(self.path)
             now = self.path.stat().st_mtime
@@ -142,20 +142,20 @@ class FolderDestination:
                 if now - _newest(staged) >= older_than_s:
                     _remove(staged)
 
-    def _entry(self, name: str) -> Entry:
+    def _entry(self, name: str) -> StoredBackup:
         try:
             manifest = self.read_manifest(name)
-            with told(self.path):
+            with os_errors_explained(self.path):
                 manifests.check_sizes(manifest, partial(manifests.size_in, self.path / name))
-            return Entry(name, manifest, None)
+            return StoredBackup(name, manifest, None)
         except (DamagedError, DestinationError) as error:
-            return Entry(name, None, error)
+            return StoredBackup(name, None, error)
 
     def _has(self, name: str) -> bool:
-        with told(self.path):
+        with os_errors_explained(self.path):
             return os.path.lexists(self.path / name / manifests.FILE)
 
-    def _keeps(self, name: str) -> bool:
+    def _is_backup(self, name: str) -> bool:
         return self._has(name) or is_incomplete(name, self._found(name))
 
     def _found(self, name: str) -> list[str]:
@@ -168,7 +168,7 @@ class FolderDestination:
         # A destination that is away must not look like one without backups. Somebody else may make
         # it just now, so what is not there is asked for first.
         is_new = not os.path.lexists(self.path)
-        with told(self.path):
+        with os_errors_explained(self.path):
             if self.path.is_dir():
                 return True
             if is_new and self._make and self.path.parent.is_dir():
@@ -177,7 +177,7 @@ class FolderDestination:
 
     def _make_ready(self) -> None:
         if not self._is_there():
-            with told(self.path):
+            with os_errors_explained(self.path):
                 self.path.mkdir(mode=0o750, exist_ok=True)
                 fsync_directory(self.path.parent)
 
@@ -187,7 +187,7 @@ class FolderDestination:
 
     def _taken(self, name: str) -> ConflictError:
         if os.path.lexists(self.path / name / manifests.FILE):
-            return conflict(name, self.where)
+            return name_taken_error(name, self.where)
         return ConflictError(
             f"{self.path / name} is in the way, and it is no backup: it has no {manifests.FILE}.",
             "Choose another name, or move it away.",
@@ -204,9 +204,11 @@ class FolderDestination:
             raise
 
 
-def _copy(manifest: Manifest, source: Path, target: Path, report: Report, *, durable: bool) -> None:
+def _copy(
+    manifest: Manifest, source: Path, target: Path, report: ReportBytes, *, durable: bool
+) -> None:
     for file in manifest.files:
-        blocks = copying.read(source, file, manifest.name, report)
+        blocks = copying.read_checked(source, file, manifest.name, report)
         copying.write(blocks, target / file.path, durable=durable)
 
 

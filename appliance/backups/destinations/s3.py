@@ -7,34 +7,34 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from appliance.backups import manifest as manifests
-from appliance.backups import names
+from appliance.backups.backup_errors import DamagedError, DestinationError, NotFoundError
 from appliance.backups.destinations import copying
 from appliance.backups.destinations.bucket import (
     Bucket,
-    Credentials,
-    GoneError,
-    Object,
-    Patience,
-    TakenError,
+    NoSuchObjectError,
+    ObjectExistsError,
+    S3Credentials,
+    S3Object,
+    S3Timeouts,
 )
-from appliance.backups.destinations.contract import (
+from appliance.backups.destinations.destination import (
     DAY_S,
     STAGING,
-    Entry,
-    Report,
-    absent,
+    ReportBytes,
+    StoredBackup,
     can_be_name,
-    check,
-    conflict,
+    check_manifest,
+    check_name_matches,
     is_incomplete,
-    not_found,
-    same_name,
+    missing_error,
+    name_taken_error,
+    not_found_error,
 )
-from appliance.backups.destinations.local_faults import check_room, told
-from appliance.backups.destinations.s3_copying import arrived_altered, is_there, receive, send
-from appliance.backups.errors import DamagedError, DestinationError, NotFoundError
-from appliance.backups.manifest import Manifest
+from appliance.backups.destinations.folder_errors import check_space, os_errors_explained
+from appliance.backups.destinations.s3_copying import altered_error, is_there, receive, send
+from appliance.backups.format import backup_name
+from appliance.backups.format import manifest as manifests
+from appliance.backups.format.manifest import Manifest
 
 _LISTING_THREADS = 8
 
@@ -60,38 +60,38 @@ class S3Destination:
         prefix: str,
         endpoint: str | None,
         region: str | None,
-        credentials: Credentials,
-        patience: Patience | None = None,
+        credentials: S3Credentials,
+        timeouts: S3Timeouts | None = None,
     ) -> None:
         """`prefix` may be empty. Without `endpoint` it is Amazon's, in `region`."""
         region = region or "us-east-1"
         endpoint = (endpoint or f"https://s3.{region}.amazonaws.com").rstrip("/")
-        patience = patience or Patience()
-        self._bucket = Bucket(bucket, prefix.strip("/"), endpoint, region, credentials, patience)
+        timeouts = timeouts or S3Timeouts()
+        self._bucket = Bucket(bucket, prefix.strip("/"), endpoint, region, credentials, timeouts)
         self.name = name
         self.where = self._bucket.where
 
-    def list_manifests(self) -> list[Entry]:
-        """All backups here by name; see the contract."""
+    def list_manifests(self) -> list[StoredBackup]:
+        """All backups here by name; see Destination."""
         found = [name for name in self._bucket.folders() if can_be_name(name)]
         with ThreadPoolExecutor(_LISTING_THREADS) as threads:
             return [entry for entry in threads.map(self._entry, found) if entry]
 
     def read_manifest(self, name: str) -> Manifest:
         """The manifest of one backup; raises NotFoundError, DamagedError."""
-        names.check(name)
+        backup_name.check(name)
         try:
             text = self._bucket.read(f"{name}/{manifests.FILE}")
-        except GoneError:
-            raise absent(name, self.where, self._bucket.names(name)) from None
-        return same_name(manifests.parse(text, f"{self.where}/{name}"), name, self.where)
+        except NoSuchObjectError:
+            raise missing_error(name, self.where, self._bucket.names(name)) from None
+        return check_name_matches(manifests.parse(text, f"{self.where}/{name}"), name, self.where)
 
-    def store(self, manifest: Manifest, folder: Path, report: Report) -> None:
-        """Copy a backup to here; see the contract. Called again, it sends what is not here yet."""
-        check(manifest)
+    def store(self, manifest: Manifest, folder: Path, report: ReportBytes) -> None:
+        """Copy a backup to here; see Destination. Called again, it sends what is not here yet."""
+        check_manifest(manifest)
         here = {entry.key: entry for entry in self._bucket.objects(manifest.name)}
         if f"{manifest.name}/{manifests.FILE}" in here:
-            raise conflict(manifest.name, self.where)
+            raise name_taken_error(manifest.name, self.where)
         self._mark(manifest.name)
         for file in manifest.files:
             found = here.get(f"{manifest.name}/{file.path}")
@@ -101,30 +101,30 @@ class S3Destination:
                 send(self._bucket, manifest.name, file, folder, report)
         self._complete(manifest)
 
-    def fetch(self, manifest: Manifest, folder: Path, report: Report) -> None:
-        """Copy a backup from here; see the contract."""
-        check(manifest)
-        check_room(folder, manifest.size)
+    def fetch(self, manifest: Manifest, folder: Path, report: ReportBytes) -> None:
+        """Copy a backup from here; see Destination."""
+        check_manifest(manifest)
+        check_space(folder, manifest.size)
         here = {entry.key: entry for entry in self._bucket.objects(manifest.name)}
         if f"{manifest.name}/{manifests.FILE}" not in here:
-            raise absent(manifest.name, self.where, _found(here))
+            raise missing_error(manifest.name, self.where, _found(here))
         for file in manifest.files:
             found = here.get(f"{manifest.name}/{file.path}")
             blocks = receive(self._bucket, manifest.name, file, found)
-            with told(folder, manifest.size):
+            with os_errors_explained(folder, manifest.size):
                 checked = copying.checked(blocks, file, manifest.name, report)
                 copying.write(checked, folder / file.path, durable=False)
 
     def folder_of(self, name: str) -> None:
         """None: it must be fetched."""
-        names.check(name)
+        backup_name.check(name)
 
     def delete(self, name: str) -> int:
         """Remove a backup; returns bytes freed. Broken off, `clean` removes the rest."""
-        names.check(name)
+        backup_name.check(name)
         sizes = {entry.key: entry.size for entry in self._bucket.objects(name)}
         if f"{name}/{manifests.FILE}" not in sizes and not is_incomplete(name, _found(sizes)):
-            raise not_found(name, self.where)
+            raise not_found_error(name, self.where)
         self._mark(name)
         self._bucket.delete([f"{name}/{manifests.FILE}"])
         self._remove(name, set(sizes))
@@ -140,16 +140,16 @@ class S3Destination:
                 whole = f"{name}/{manifests.FILE}" in keys
                 self._remove(name, set() if whole else keys)
 
-    def _entry(self, name: str) -> Entry | None:
+    def _entry(self, name: str) -> StoredBackup | None:
         try:
             manifest = self.read_manifest(name)
             sizes = {entry.key: entry.size for entry in self._bucket.objects(name)}
             manifests.check_sizes(manifest, lambda path: sizes.get(f"{name}/{path}"))
-            return Entry(name, manifest, None)
+            return StoredBackup(name, manifest, None)
         except NotFoundError:
             return None
         except DamagedError as error:
-            return Entry(name, None, error)
+            return StoredBackup(name, None, error)
 
     def _mark(self, name: str) -> None:
         self._bucket.put(f"{name}/{STAGING}", b"")
@@ -167,16 +167,16 @@ class S3Destination:
         except DestinationError as error:
             # The answer may be lost and the manifest there; the library may have tried again too.
             if self._content(key) != body:
-                taken = isinstance(error, TakenError)
-                raise (conflict(manifest.name, self.where) if taken else error) from None
+                taken = isinstance(error, ObjectExistsError)
+                raise (name_taken_error(manifest.name, self.where) if taken else error) from None
         if self._content(key) != body:
             self._bucket.delete([key])
-            raise arrived_altered(key, self._bucket)
+            raise altered_error(key, self._bucket)
         with suppress(DestinationError):
             self._bucket.delete([f"{manifest.name}/{STAGING}"])
 
     def _content(self, key: str) -> bytes | None:
-        with suppress(GoneError):
+        with suppress(NoSuchObjectError):
             return self._bucket.read(key)
         return None
 
@@ -186,8 +186,8 @@ def _found(keys: Iterable[str]) -> set[str]:
     return {key.split("/")[1] for key in keys}
 
 
-def _by_folder(objects: list[Object]) -> dict[str, list[Object]]:
-    folders: dict[str, list[Object]] = {}
+def _by_folder(objects: list[S3Object]) -> dict[str, list[S3Object]]:
+    folders: dict[str, list[S3Object]] = {}
     for entry in objects:
         folder, slash, _ = entry.key.partition("/")
         if slash and can_be_name(folder):

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from appliance.backups.destinations.contract import Destination
-from appliance.backups.manifest import DatabaseDump, File, Manifest, Table, describe
+from appliance.backups.destinations.destination import Destination
+from appliance.backups.format.manifest import DatabaseDump, File, Manifest, Table, describe
 
 MIB = 1 << 20
 

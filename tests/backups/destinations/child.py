@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from appliance.backups.destinations.bucket import Credentials
-from appliance.backups.destinations.contract import Destination
+from appliance.backups.destinations.bucket import S3Credentials
+from appliance.backups.destinations.destination import Destination
 from appliance.backups.destinations.folder import FolderDestination
 from appliance.backups.destinations.s3 import S3Destination
 from tests.backups.destinations.backups import manifest_of
@@ -30,7 +30,7 @@ def main(where: str, action: str, folder: Path) -> None:
 def _destination(**spec: Any) -> Destination:
     if "path" in spec:
         return FolderDestination("local", Path(spec["path"]))
-    credentials = Credentials(spec["key"], spec["secret"])
+    credentials = S3Credentials(spec["key"], spec["secret"])
     return S3Destination("r2", BUCKET, spec["prefix"], spec["endpoint"], None, credentials)
 
 

@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from appliance.backups.backup_errors import DestinationError
 from appliance.backups.destinations.folder import FolderDestination
-from appliance.backups.errors import DestinationError
 from tests.backups.destinations import backups
 
 DISK_MIB = 48

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Protocol
 
-from appliance.backups.destinations.contract import Destination
+from appliance.backups.destinations.destination import Destination
 from appliance.backups.destinations.folder import FolderDestination
 from tests.backups.destinations.servers import BUCKET, Server
 

@@ -17,7 +17,7 @@ import boto3
 import requests
 from moto.server import ThreadedMotoServer
 
-from appliance.backups.destinations.bucket import Credentials, Patience
+from appliance.backups.destinations.bucket import S3Credentials, S3Timeouts
 from appliance.backups.destinations.s3 import S3Destination
 from tests.harness.appliance import free_port
 from tests.harness.waiting import wait_until
@@ -27,7 +27,7 @@ WEED_SERVICES = ("master", "volume", "filer", "s3")
 WEED = shutil.which("weed") or shutil.which("weed", path=str(Path(sys.executable).parent))
 
 # Tries less often than a real one, so that what fails does so at once.
-IMPATIENT = Patience(retry=1.5, retries=1)
+IMPATIENT = S3Timeouts(retry=1.5, retries=1)
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Server:
 
     name: str
     endpoint: str
-    owner: Credentials
-    reader: Credentials
+    owner: S3Credentials
+    reader: S3Credentials
 
     @property
     def port(self) -> int:
@@ -82,7 +82,7 @@ def moto() -> Iterator[Server]:
         # An earlier one in this process may have left its users, and its strictness.
         _tell_moto(endpoint, "reset")
         _tell_moto(endpoint, "reset-auth", "1000000")
-        anybody = Credentials("anybody", "anything")
+        anybody = S3Credentials("anybody", "anything")
         owner = _moto_user(endpoint, anybody, "owner", ["s3:*"])
         reader = _moto_user(endpoint, anybody, "reader", ["s3:ListBucket", "s3:GetObject"])
         client("s3", endpoint, anybody).create_bucket(Bucket=BUCKET)
@@ -95,7 +95,7 @@ def moto() -> Iterator[Server]:
 @contextmanager
 def seaweedfs() -> Iterator[Server]:
     """SeaweedFS as a process of its own: another reading of the same protocol."""
-    owner, reader = Credentials("owner", "owner-secret"), Credentials("reader", "reader-secret")
+    owner, reader = S3Credentials("owner", "owner-secret"), S3Credentials("reader", "reader-secret")
     folder = Path(tempfile.mkdtemp(prefix="weed-"))
     services = [f"{name}.port{kind}" for name in WEED_SERVICES for kind in ("", ".grpc")]
     ports = {name: free_port() for name in services}
@@ -120,7 +120,7 @@ def seaweedfs() -> Iterator[Server]:
 
 
 @cache
-def client(service: str, endpoint: str, credentials: Credentials) -> Any:
+def client(service: str, endpoint: str, credentials: S3Credentials) -> Any:
     """A boto3 client, which shares nothing with what is tested."""
     return boto3.client(
         service,
@@ -131,17 +131,17 @@ def client(service: str, endpoint: str, credentials: Credentials) -> Any:
     )
 
 
-def _moto_user(endpoint: str, root: Credentials, name: str, actions: list[str]) -> Credentials:
+def _moto_user(endpoint: str, root: S3Credentials, name: str, actions: list[str]) -> S3Credentials:
     iam = client("iam", endpoint, root)
     iam.create_user(UserName=name)
     statement = {"Effect": "Allow", "Action": actions, "Resource": "*"}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     iam.put_user_policy(UserName=name, PolicyName="all", PolicyDocument=policy)
     key = iam.create_access_key(UserName=name)["AccessKey"]
-    return Credentials(key["AccessKeyId"], key["SecretAccessKey"])
+    return S3Credentials(key["AccessKeyId"], key["SecretAccessKey"])
 
 
-def _weed_user(who: Credentials, *actions: str) -> dict[str, Any]:
+def _weed_user(who: S3Credentials, *actions: str) -> dict[str, Any]:
     key = {"accessKey": who.access_key_id, "secretKey": who.secret_access_key}
     return {"name": who.access_key_id, "credentials": [key], "actions": list(actions)}
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from appliance.backups.errors import (
+from appliance.backups.backup_errors import (
     BadRequestError,
     ConflictError,
     DamagedError,
     NotFoundError,
 )
-from appliance.backups.manifest import FILE
+from appliance.backups.format.manifest import FILE
 from tests.backups.destinations import backups, children
 from tests.backups.destinations.places import Place
 

@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.backups.errors import (
-    DamagedError,
-)
-from appliance.backups.manifest import FILE
+from appliance.backups.backup_errors import DamagedError
+from appliance.backups.format.manifest import FILE
 from tests.backups.destinations import backups
 from tests.backups.destinations.places import Place
 

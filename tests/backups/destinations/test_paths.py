@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.backups.errors import DamagedError
-from appliance.backups.manifest import FILE, File
+from appliance.backups.backup_errors import DamagedError
+from appliance.backups.format.manifest import FILE, File
 from tests.backups.destinations import backups
 from tests.backups.destinations.places import Place
 

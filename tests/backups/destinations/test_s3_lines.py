@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from appliance.backups.destinations.bucket import Credentials, Patience
+from appliance.backups.backup_errors import ConflictError, DamagedError, DestinationError
+from appliance.backups.destinations.bucket import S3Credentials, S3Timeouts
 from appliance.backups.destinations.s3 import S3Destination
-from appliance.backups.errors import ConflictError, DamagedError, DestinationError
-from appliance.backups.manifest import FILE
+from appliance.backups.format.manifest import FILE
 from tests.backups.destinations import backups, lines
 from tests.backups.destinations.lines import Line
 from tests.backups.destinations.places import BucketPlace
@@ -29,7 +29,7 @@ def line(bucket: BucketPlace) -> Iterator[Line]:
 @pytest.fixture
 def remote(bucket: BucketPlace, line: Line) -> S3Destination:
     """The place at the end of that line."""
-    return bucket.server.destination(bucket.prefix, endpoint=line.endpoint, patience=IMPATIENT)
+    return bucket.server.destination(bucket.prefix, endpoint=line.endpoint, timeouts=IMPATIENT)
 
 
 def test_a_line_cut_in_the_middle_of_an_upload_leaves_no_backup_and_store_goes_on_later(
@@ -168,21 +168,21 @@ def test_what_an_interrupted_delete_left_is_no_backup_and_is_cleaned_away(
 
 
 def test_a_server_that_never_answers_is_given_up(source: Path) -> None:
-    patience = Patience(connect=0.3, answer=0.3, transfer=60, retry=0.5, retries=9)
+    timeouts = S3Timeouts(connect=0.3, answer=0.3, transfer=60, retry=0.5, retries=9)
     manifest = backups.make(source)
     with lines.silent() as endpoint:
-        nobody = S3Destination("r2", BUCKET, "", endpoint, None, Credentials("a", "b"), patience)
+        nobody = S3Destination("r2", BUCKET, "", endpoint, None, S3Credentials("a", "b"), timeouts)
         began = time.monotonic()
         with pytest.raises(DestinationError, match="does not answer in time"):
             nobody.store(manifest, source, backups.ignore)
         took_s = time.monotonic() - began
-    assert took_s < _longest_s(patience) + 2
+    assert took_s < _longest_s(timeouts) + 2
 
 
 def test_by_default_silence_is_given_up_within_half_a_minute() -> None:
-    assert _longest_s(Patience()) <= 28
+    assert _longest_s(S3Timeouts()) <= 28
 
 
-def _longest_s(patience: Patience) -> float:
+def _longest_s(timeouts: S3Timeouts) -> float:
     # The last try may begin just before `retry` is over.
-    return patience.retry + max(patience.answer, patience.connect)
+    return timeouts.retry + max(timeouts.answer, timeouts.connect)

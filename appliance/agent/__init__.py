@@ -1,0 +1,1 @@
+"""The small long-lived program: it migrates, moves the database, and keeps house."""

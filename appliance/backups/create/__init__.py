@@ -1,0 +1,1 @@
+"""Creating a backup: dump, read back, describe."""

@@ -1,0 +1,176 @@
+"""The program that the agent starts for one job on backups."""
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from appliance.backups import build_service
+from appliance.backups.backup_errors import BackupError, BadRequestError
+from appliance.backups.catalog import CatalogEntry
+from appliance.backups.descriptions import describe, describe_fully, describe_pruned
+from appliance.backups.jobs import job_requests, job_results
+from appliance.backups.jobs.schedule import BACKUP, DRILL, Job, Schedule, covers, interval
+from appliance.backups.progress import Step
+from appliance.backups.retention import is_generated
+from appliance.backups.service import BackupService
+from appliance.errors import ApplianceError
+from appliance.handoff.channel import Channel
+from appliance.settings import Settings
+from appliance.storage import lock
+from appliance.storage.paths import Storage
+from appliance.system.log import write_line
+from appliance.system.system_users import SystemUsers
+from appliance.system.text import extent
+
+PROGRAM = "backup"
+SCHEDULE = "schedule"
+RESULT = "ending"
+
+_REPORT_EVERY_S = 0.5
+
+
+def run(
+    settings: Settings,
+    storage: Storage,
+    users: SystemUsers,
+    caller: Channel | None,
+    request: dict[str, Any],
+) -> None:
+    """Do what was asked, and say what came of it to `caller` and in the log."""
+    actor = str(request["actor"])
+    reporter = _ProgressReporter(caller)
+    try:
+        with _recording(storage, request):
+            service = build_service.build(
+                settings, storage, users, actor=actor, report=reporter.report
+            )
+            result = _act(service, settings, storage, request)
+    except (ApplianceError, OSError) as failure:
+        error = failure if isinstance(failure, ApplianceError) else BackupError(str(failure))
+        write_line(PROGRAM, f"{request['action']} for {actor} failed: {error}")
+        if caller is not None:
+            job_requests.answer_failure(caller, error)
+    else:
+        if caller is not None:
+            caller.reply("done", result=result)
+
+
+def _recording(storage: Storage, request: dict[str, Any]) -> AbstractContextManager[None]:
+    work_id = request.get("id")
+    return nullcontext() if work_id is None else job_results.recording(storage, str(work_id))
+
+
+class _ProgressReporter:
+    def __init__(self, caller: Channel | None) -> None:
+        self._caller = caller
+        self._reported_at = 0.0
+
+    def report(self, step: Step) -> None:
+        if self._caller is not None and time.monotonic() - self._reported_at >= _REPORT_EVERY_S:
+            self._reported_at = time.monotonic()
+            self._caller.reply("progress", step=asdict(step))
+
+
+def _act(
+    service: BackupService, settings: Settings, storage: Storage, request: dict[str, Any]
+) -> Any:
+    action, arguments = str(request["action"]), dict(request.get("arguments") or {})
+    if action == SCHEDULE:
+        return _run_schedule(service, settings, storage)
+    if action == RESULT:
+        job_result = job_results.read(storage, str(arguments["id"]))
+        return {**arguments, **asdict(job_result)} if job_result else None
+    if action not in _ACTIONS:
+        raise BadRequestError(f"There is no action {action!r}.")
+    result = _ACTIONS[action](service, arguments)
+    if action not in _QUIET:
+        about = arguments.get("name") or result.get("name") or ""
+        done = filter(None, (action, about, f"for {request['actor']}: done"))
+        write_line(PROGRAM, " ".join(done))
+    return result
+
+
+def _restore(service: BackupService, arguments: dict[str, Any]) -> dict[str, Any]:
+    name = str(arguments["name"])
+    manifest = service.restore(name, force=arguments.get("force") is True)
+    return {"name": name, "restored": True, "created_at": manifest.created_at}
+
+
+def _list(service: BackupService) -> dict[str, Any]:
+    items = [describe(one) for one in service.catalog.all()]
+    return {"items": items, "away": [str(error) for error in service.catalog.unreachable]}
+
+
+def _delete(service: BackupService, arguments: dict[str, Any]) -> dict[str, Any]:
+    name = str(arguments["name"])
+    return {"name": name, "bytes_freed": service.delete(name)}
+
+
+_ACTIONS: dict[str, Callable[[BackupService, dict[str, Any]], Any]] = {
+    "create": lambda service, given: describe_fully(service.create(given.get("name"))),
+    "list": lambda service, _: _list(service),
+    "show": lambda service, given: describe_fully(service.catalog.find(str(given["name"]))),
+    "verify": lambda service, given: asdict(service.verify(str(given["name"]))),
+    "restore": _restore,
+    "delete": _delete,
+    "prune": lambda service, given: describe_pruned(service.prune(int(given["keep"]))),
+}
+_QUIET = frozenset({"list", "show"})
+
+
+def _run_schedule(service: BackupService, settings: Settings, storage: Storage) -> None:
+    """Do what is due, unless another container is at it."""
+    schedule = Schedule(storage)
+    jobs = (
+        (BACKUP, settings.backup_schedule, lambda job: _back_up(service, settings, job)),
+        (DRILL, settings.backup_drill, lambda _: _drill(service)),
+    )
+    with lock.holding(storage.schedule_lock) as ours:
+        for name, hours, work in jobs:
+            if ours and hours is not None and schedule.begin(name, interval(hours)):
+                _do(schedule, name, work)
+
+
+def _do(schedule: Schedule, name: str, work: Callable[[Job | None], str]) -> None:
+    try:
+        said = work(schedule.job(name))
+    except ApplianceError as error:
+        write_line(PROGRAM, f"the scheduled {name} failed: {error}")
+        schedule.failed(name)
+    else:
+        write_line(PROGRAM, said)
+        schedule.succeeded(name)
+
+
+def _back_up(service: BackupService, settings: Settings, job: Job | None) -> str:
+    unfinished = _unfinished(service, job) if job else None
+    made = service.complete(unfinished.name) if unfinished else service.create()
+    verb = "completed" if unfinished else "made"
+    said = f"{verb} the scheduled backup {made.name}, kept in {', '.join(made.destinations)}"
+    try:
+        pruned = service.prune(settings.backup_retention, made)
+    except ApplianceError as error:
+        # The backup is made, and the next run removes what is too much.
+        return f"{said}; older ones could not be removed: {error}"
+    return f"{said}; removed {', '.join(pruned.deleted_names)}" if pruned.deleted_names else said
+
+
+def _unfinished(service: BackupService, job: Job) -> CatalogEntry | None:
+    """The backup that an earlier try has made, if it only has to get to where it could not."""
+    for one in service.of_this_cluster():
+        if one.created_at and is_generated(one.name):
+            made_at = datetime.fromisoformat(one.created_at).timestamp()
+            return one if covers(job, made_at, time.time()) else None
+    return None
+
+
+def _drill(service: BackupService) -> str:
+    # After a restore by the hook there is none of this cluster yet.
+    newest = next(iter(service.of_this_cluster() or service.catalog.all()), None)
+    if newest is None:
+        return "there is no backup yet to verify"
+    done = service.verify(newest.name, DRILL)
+    return f"verified that {done.name} restores: {extent(done.tables, done.rows)}"

@@ -1,0 +1,1 @@
+"""How backups talk to Postgres: its own programs, its databases, checksums of what they hold."""

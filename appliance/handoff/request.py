@@ -1,0 +1,163 @@
+"""The new container's side: ask the owner for the database, once, before saying `healthy`.
+
+Health never hangs on courtesy: an owner that does not answer costs a bounded wait, and then this
+container serves as a standby, through the owner's Postgres.
+"""
+
+import socket
+import time
+
+from appliance import __version__
+from appliance.handoff import channel
+from appliance.handoff.channel import Channel, ChannelClosed, Message
+from appliance.handoff.phases import milliseconds
+from appliance.postgres import cluster
+from appliance.storage import lock
+from appliance.storage.instances import InstanceDirectory
+from appliance.storage.lock import Owner
+from appliance.storage.paths import Storage
+from appliance.system.log import write_line
+
+PROGRAM = "agent"
+
+# The platform waits 120 s for health, and migrations come before this.
+LIMIT_S = 60.0
+# An owner that is idle answers in a tenth of a second; one that has just started, in a second.
+ANSWER_LIMIT_S = 6.0
+# From the owner's last word to the lock: its shutdown, which it aborts when it takes too long.
+TAKE_LIMIT_S = 20.0
+
+_LOOK_EVERY_S = 0.01
+_ASK_AGAIN_EVERY_S = 0.25
+
+
+class _Refused(Exception):  # noqa: N818
+    """The owner said no, or nothing. The text says why, for the log."""
+
+
+class _Later(Exception):  # noqa: N818
+    """The owner is about to change, or just starts: look again."""
+
+
+def request_database(
+    storage: Storage, directory: InstanceDirectory, listener: socket.socket
+) -> Message | None:
+    """Get the database from its owner, if another container owns it and lives.
+
+    Returns what our Postgres program said when it got the lock, together with the handover's
+    facts; None if there was nothing to request, or if this container stays a standby. Safe to call
+    again after a crash: no container requests it twice. Raises StorageError if Postgres could not
+    be started here.
+    """
+    if directory.has_requested() or directory.is_handoff_complete():
+        return None
+    deadline = time.monotonic() + LIMIT_S
+    while (owner := _another_owner(storage, directory, deadline)) is not None:
+        try:
+            return _receive_from(owner, storage, directory, listener, deadline)
+        except _Refused as refusal:
+            write_line(PROGRAM, f"staying a standby of container {owner.hostname}: {refusal}")
+            return None
+        except _Later:
+            time.sleep(_ASK_AGAIN_EVERY_S)
+    return None
+
+
+def _another_owner(storage: Storage, directory: InstanceDirectory, deadline: float) -> Owner | None:
+    """The owner, once our own Postgres program waits for its lock; None if that is us."""
+    while time.monotonic() < deadline:
+        owner = lock.read_owner(storage)
+        if owner is not None and owner.instance == directory.name:
+            return None
+        if owner is not None and directory.waits_since():
+            return owner
+        time.sleep(_LOOK_EVERY_S)
+    write_line(PROGRAM, f"staying a standby: the database could not be had within {LIMIT_S:g} s")
+    return None
+
+
+def _receive_from(
+    owner: Owner,
+    storage: Storage,
+    directory: InstanceDirectory,
+    listener: socket.socket,
+    deadline: float,
+) -> Message:
+    cluster.check_room(storage)
+    directory.note_request()
+    with _connect_to_owner(owner, storage) as owners_agent:
+        phases_ms = _converse(owners_agent, owner, directory, deadline)
+    return _await_acquisition(listener) | {"phases_ms": phases_ms}
+
+
+def _connect_to_owner(owner: Owner, storage: Storage) -> Channel:
+    theirs = InstanceDirectory(storage, owner.instance)
+    if not theirs.path.exists():
+        raise _Refused(f"version {owner.version} knows no handoff, or its container is gone")
+    until = time.monotonic() + ANSWER_LIMIT_S
+    while True:
+        try:
+            return channel.connect(theirs.socket)
+        except OSError:
+            if not theirs.is_alive():
+                raise _Later from None
+        if time.monotonic() >= until:
+            raise _Refused(f"nobody answers there within {ANSWER_LIMIT_S:g} s")
+        time.sleep(_ASK_AGAIN_EVERY_S)
+
+
+def _converse(
+    owners_agent: Channel, owner: Owner, directory: InstanceDirectory, deadline: float
+) -> dict[str, float]:
+    """Have the owner stop its Postgres; returns what it took until then, in milliseconds."""
+    started = time.monotonic()
+    try:
+        owners_agent.send(
+            "claim",
+            protocol=channel.PROTOCOL,
+            instance=directory.name,
+            hostname=socket.gethostname(),
+            version=__version__,
+        )
+        _expect_message("accepted", owners_agent, ANSWER_LIMIT_S)
+        write_line(PROGRAM, f"requested the database from container {owner.hostname}")
+        ready = _expect_message("ready", owners_agent, deadline - time.monotonic())
+        phases_ms = dict(ready["phases_ms"])
+        if not directory.waits_since():
+            raise _Refused("the Postgres program of this container does not wait for it")
+        owners_agent.send("go")
+        stopping_at = float(_expect_message("stopping", owners_agent, ANSWER_LIMIT_S)["at"])
+        return phases_ms | {"claim": milliseconds(started, stopping_at)}
+    except ChannelClosed as error:
+        raise _Later from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise _Refused("its answer could not be understood") from error
+
+
+def _expect_message(kind: str, owners_agent: Channel, timeout_s: float) -> Message:
+    try:
+        message = owners_agent.receive(max(0.0, timeout_s))
+    except TimeoutError as error:
+        raise _Refused(f"it did not answer within {timeout_s:.0f} s") from error
+    if message["type"] == "refused":
+        raise _Refused(str(message.get("reason", "it refused")))
+    if message["type"] == "busy":
+        raise _Later
+    if message["type"] != kind:
+        raise _Refused("its answer could not be understood")
+    return message
+
+
+def _await_acquisition(listener: socket.socket) -> Message:
+    """Wait until our Postgres program has the lock; it says so to our own socket."""
+    deadline = time.monotonic() + TAKE_LIMIT_S
+    while (remaining := deadline - time.monotonic()) > 0:
+        accepted = channel.accept(listener, remaining)
+        if accepted is None:
+            continue
+        with accepted[0] as caller:
+            if accepted[1]["type"] == "taken":
+                return accepted[1]
+            caller.reply("busy")
+    # Whoever has it now keeps it: nobody requests it twice.
+    raise _Refused(f"its own Postgres did not take it within {TAKE_LIMIT_S:g} s")

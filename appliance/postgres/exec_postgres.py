@@ -1,0 +1,38 @@
+"""The last step of the program that becomes Postgres: it has the lock; prepare, and exec."""
+
+from collections.abc import Callable
+from typing import NoReturn
+
+from appliance.postgres import binaries, cluster
+from appliance.storage.paths import Storage
+from appliance.system.limits import ResourceLimits
+from appliance.system.log import write_line
+from appliance.system.process import end_with_parent, exec_program, keep_open
+from appliance.system.system_users import SystemUsers, drop_privileges
+
+PROGRAM = "postgres"
+
+
+def start(
+    storage: Storage,
+    users: SystemUsers,
+    resources: ResourceLimits,
+    descriptor: int,
+    *,
+    locks_exclude: bool = True,
+    when_prepared: Callable[[], None] = lambda: None,
+) -> NoReturn:
+    """Become Postgres on the cluster, whose lock this process holds by `descriptor`.
+
+    Raises StorageError, with the data untouched, if the cluster must not be started.
+    """
+    created = cluster.prepare(storage, users, resources, descriptor)
+    if locks_exclude:
+        cluster.remove_stale_files(storage)
+    write_line(PROGRAM, f"starting on the {'new' if created else 'existing'} cluster")
+    when_prepared()
+    keep_open(descriptor)
+    executable = binaries.program("postgres")
+    drop_privileges(users.database, storage.pgdata, executable)
+    end_with_parent()
+    exec_program(executable, ["-D", str(storage.pgdata)])

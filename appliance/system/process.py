@@ -1,0 +1,212 @@
+"""The one module that starts processes or becomes another program.
+
+>>> run(["echo", "hello"]).stdout
+'hello\\n'
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, NoReturn, cast
+
+from appliance.errors import ApplianceError
+
+# A number above what supervisord closes in its children (minfds in supervisord.conf).
+LOG_DESCRIPTOR = 200
+
+PIPE = subprocess.PIPE
+
+_PR_SET_PDEATHSIG = 1
+
+
+def run(
+    command: Sequence[str | Path],
+    *,
+    environment: Mapping[str, str] | None = None,
+    timeout_s: float | None = None,
+    check: bool = True,
+    prepare: Callable[[], None] = lambda: None,
+    inherit: Sequence[int] = (),
+) -> "subprocess.CompletedProcess[str]":
+    """Run a program to its end and return its output as text.
+
+    A non-zero exit raises ApplianceError with the program's last lines, unless `check` is false.
+    `prepare` runs in the child before the program, to drop privileges for example. The
+    descriptors in `inherit` stay open in the program. The kernel kills it if this process dies.
+    """
+    words = [str(word) for word in command]
+    result = subprocess.run(
+        words,
+        env=dict(environment) if environment is not None else None,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=timeout_s,
+        check=False,
+        pass_fds=tuple(inherit),
+        preexec_fn=_ending_with_parent(prepare),
+    )
+    if check and result.returncode != 0:
+        said = (result.stderr.strip() or result.stdout.strip()).splitlines()[-8:]
+        raise ApplianceError(
+            f"{Path(words[0]).name} failed with exit code {result.returncode}: {' / '.join(said)}"
+        )
+    return result
+
+
+class RunningProcess:
+    """A program that runs beside this one; in a `with` statement it never outlives it.
+
+    `input` and `output` are its pipes, where it was started with them; `prepare` and `inherit`
+    are as for `run`. The kernel kills it if the thread that started it dies.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        *,
+        input: int | IO[bytes] | None = None,  # noqa: A002 - as subprocess has it
+        output: int | IO[bytes] | None = None,
+        inherit: Sequence[int] = (),
+        prepare: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._name = Path(str(command[0])).name
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the rest
+        self._process = subprocess.Popen(
+            [str(word) for word in command],
+            stdin=subprocess.DEVNULL if input is None else input,
+            stdout=subprocess.DEVNULL if output is None else output,
+            stderr=self._errors,
+            pass_fds=tuple(inherit),
+            preexec_fn=_ending_with_parent(prepare),  # noqa: PLW1509 - it only calls the kernel
+        )
+
+    def __enter__(self) -> "RunningProcess":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                # What could not be written any more is of no use to anyone.
+                with suppress(OSError):
+                    pipe.close()
+        self._process.wait()
+        self._errors.close()
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid
+
+    @property
+    def input(self) -> IO[bytes]:
+        """Where it reads from."""
+        return cast("IO[bytes]", self._process.stdin)
+
+    @property
+    def output(self) -> IO[bytes]:
+        """What it writes."""
+        return cast("IO[bytes]", self._process.stdout)
+
+    def ended_within(self, seconds: float) -> bool:
+        """Wait so long for its end at most."""
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
+    def said(self, lines: int = 8) -> str:
+        """The last lines of its standard error."""
+        size = self._errors.seek(0, os.SEEK_END)
+        self._errors.seek(max(0, size - 16384))
+        text = self._errors.read().decode(errors="replace")
+        return " / ".join(text.strip().splitlines()[-lines:])
+
+    def finish(self) -> None:
+        """Wait for its end; raises ApplianceError with its last lines if it failed."""
+        code = self._process.wait()
+        if code != 0:
+            how = f"with exit code {code}" if code > 0 else f"by signal {-code}"
+            raise ApplianceError(f"{self._name} failed {how}: {self.said()}")
+
+
+def spawn(program: Path, arguments: Sequence[str], keep: Sequence[int] = ()) -> int:
+    """Start a program that goes on by itself, with our output; returns its number.
+
+    The descriptors in `keep` stay open in it. See to its end with `reap`.
+    """
+    words = [str(program), *arguments]
+    return subprocess.Popen(words, stdin=subprocess.DEVNULL, pass_fds=tuple(keep)).pid
+
+
+def reap() -> bool:
+    """Bury every child that has ended; returns whether others still run."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            continue
+    except ChildProcessError:
+        return False
+    return True
+
+
+def exec_program(program: Path, arguments: Sequence[str]) -> NoReturn:
+    """Replace this process by `program`, with the environment as it is.
+
+    The absolute path is also argv[0]: Postgres finds its own files by it.
+    """
+    os.execv(program, [str(program), *arguments])
+
+
+def keep_open(descriptor: int) -> None:
+    """Let a descriptor live on in the program that this process becomes."""
+    os.set_inheritable(descriptor, True)
+
+
+def end_with_parent() -> None:
+    """Have the kernel kill this process when the supervisor dies, as it does in a container.
+
+    Call it after privileges were dropped, which clears it; exec keeps it (prctl(2)).
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def _ending_with_parent(prepare: Callable[[], None]) -> Callable[[], None]:
+    """For preexec_fn: it must only call the kernel, since other threads may hold locks."""
+
+    def prepare_to_end() -> None:
+        prepare()
+        end_with_parent()
+
+    return prepare_to_end
+
+
+def keep_log_descriptor() -> None:
+    """Keep a copy of standard output that the supervised programs inherit.
+
+    They then write to the container's log themselves: a line costs no detour through the
+    supervisor, and a supervisor that is busy cannot hold a program up.
+    """
+    os.dup2(1, LOG_DESCRIPTOR, inheritable=True)
+
+
+def adopt_log_descriptor() -> None:
+    """Write standard output and error to the descriptor that the supervisor kept, if it did."""
+    try:
+        os.dup2(LOG_DESCRIPTOR, 1)
+        os.dup2(LOG_DESCRIPTOR, 2)
+        os.close(LOG_DESCRIPTOR)
+    except OSError:
+        return

@@ -1,0 +1,77 @@
+"""Where a backup comes to be: in the first destination that can take it."""
+
+from pathlib import Path
+
+import pytest
+
+from appliance.backups import disk_space
+from appliance.backups.backup_errors import DestinationError, DiskSpaceError
+from appliance.backups.destinations import replicate
+from appliance.backups.destinations.folder import FolderDestination
+from appliance.backups.destinations.replicate import Replication
+from appliance.backups.progress import Progress, silent
+from appliance.storage.paths import Storage
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    """With a folder for backups, and nothing else."""
+    made = Storage(tmp_path / "s")
+    made.backups.mkdir(parents=True)
+    return made
+
+
+@pytest.fixture
+def full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FolderDestination:
+    """A folder on a disk that is full."""
+    (tmp_path / "full").mkdir()
+
+    class DiskSpace(disk_space.DiskSpace):
+        def check(self, needed: int = 0) -> None:
+            if "full" in self._folder.parts:
+                raise DiskSpaceError("The disk of full has too little room.")
+
+    monkeypatch.setattr(replicate, "DiskSpace", DiskSpace)
+    return FolderDestination("full", tmp_path / "full", make=False)
+
+
+def test_a_full_folder_is_passed_over(
+    storage: Storage, full: FolderDestination, tmp_path: Path
+) -> None:
+    (tmp_path / "nas").mkdir()
+    nas = FolderDestination("nas", tmp_path / "nas", make=False)
+    staged, home = Replication([full, nas], storage, Progress(silent)).stage("made")
+    assert (staged.parent, home) == (nas.path, nas)
+    assert list(full.path.iterdir()) == []
+
+
+def test_where_no_folder_can_take_it_the_storage_does(
+    storage: Storage, full: FolderDestination, tmp_path: Path
+) -> None:
+    away = FolderDestination("away", tmp_path / "away", make=False)
+    bucket = FolderDestination("bucket", tmp_path / "bucket", make=False)
+    # As a bucket it is no folder.
+    destinations = [full, away, Wrapped(bucket)]
+    staged, home = Replication(destinations, storage, Progress(silent)).stage("made")
+    assert (staged.parent, home) == (storage.backups, None)
+
+
+def test_if_none_can_take_it_the_reason_of_the_first_is_told(
+    storage: Storage, full: FolderDestination, tmp_path: Path
+) -> None:
+    away = FolderDestination("away", tmp_path / "away", make=False)
+    with pytest.raises(DiskSpaceError):
+        Replication([full, away], storage, Progress(silent)).stage("made")
+    with pytest.raises(DestinationError):
+        Replication([away, full], storage, Progress(silent)).stage("made")
+    assert list(full.path.iterdir()) == list(storage.backups.iterdir()) == []
+
+
+class Wrapped:
+    """A destination that is not known to be a folder."""
+
+    def __init__(self, folder: FolderDestination) -> None:
+        self._folder = folder
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._folder, name)
