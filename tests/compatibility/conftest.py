@@ -29,9 +29,18 @@ def variables(old_build: Path) -> Variables:
 
 
 @pytest.fixture
-def make(make_appliance: Callable[..., Appliance], variables: Variables) -> Make:
+def make(make_appliance: Callable[..., Appliance], variables: Variables) -> Iterator[Make]:
     """Make appliances on this test's one storage; all are killed at the end."""
-    return lambda build: make_appliance(**variables(build))
+    made: list[tuple[Build, Appliance]] = []
+
+    def make(build: Build) -> Appliance:
+        made.append((build, make_appliance(**variables(build))))
+        return made[-1][1]
+
+    yield make
+    # pytest shows it if the test has failed.
+    for build, one in made:
+        print(f"{build.value}:\n{one.log}\n")
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ _KINDS = "SELECT kind FROM appliance.handoffs ORDER BY id"
 
 def instance(appliance: Appliance) -> str:
     """Its name among those that share the storage: that of the folder whose lock it holds."""
-    return wait_until(lambda: _locked_folder(appliance), "it has a folder").name
+    return wait_until(lambda: _locked_folder(appliance), "it has a folder")
 
 
 def instances(appliance: Appliance) -> set[str]:
@@ -87,7 +87,7 @@ def _folder(appliance: Appliance) -> Path:
     return appliance.storage.root / "run" / "instances" / instance(appliance)
 
 
-def _locked_folder(appliance: Appliance) -> Path | None:
+def _locked_folder(appliance: Appliance) -> str:
     assert appliance.process.poll() is None, f"it ended:\n{appliance.log}"
     for link in Path(f"/proc/{appliance.process.pid}/fd").iterdir():
         try:
@@ -96,5 +96,5 @@ def _locked_folder(appliance: Appliance) -> Path | None:
             continue
         # Until it has its name, the folder's begins with a dot.
         if target.name == "alive.lock" and target.parent.name[0] != ".":
-            return target.parent
-    return None
+            return target.parent.name
+    return ""
