@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PROGRAM = sorted((ROOT / "appliance").rglob("*.py"))
 EVERYTHING = [*PROGRAM, *sorted((ROOT / "tests").rglob("*.py"))]
-LONGEST_FILE = 250
+LONGEST_FILE = 400
 PROCESS_CALLS = ("exec", "fork", "spawn", "posix_spawn", "system", "popen")
 
 Occurs = Callable[[ast.AST], bool]
@@ -117,6 +117,18 @@ def test_no_file_is_too_long_to_be_read_at_once() -> None:
         if (length := len(file.read_text(encoding="utf-8").splitlines())) > LONGEST_FILE
     }
     assert long == {}
+
+
+def test_no_file_name_and_no_public_class_name_occurs_twice() -> None:
+    files = [file.name for file in PROGRAM if not file.name.startswith("__")]
+    classes = [
+        node.name
+        for file in PROGRAM
+        for node in ast.parse(file.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
+    twice = {name for names in (files, classes) for name in names if names.count(name) > 1}
+    assert twice == set()
 
 
 def test_every_module_says_what_it_is() -> None:
