@@ -69,7 +69,7 @@ class ProblemError(Exception):
         """The JSON document."""
         document: dict[str, Any] = {
             "type": _KIND_PREFIX + self.kind if self.kind else "about:blank",
-            "title": _phrase(self.status),
+            "title": phrase(self.status),
             "status": self.status,
             "detail": self.detail,
             "request_id": request_id,
@@ -82,6 +82,11 @@ class ProblemError(Exception):
 def unprocessable(detail: str, *faults: Fault, kind: str = "validation") -> ProblemError:
     """A 422: the request is well-formed, but what it says cannot be done."""
     return ProblemError(422, detail, kind=kind, errors=faults)
+
+
+def phrase(status: int) -> str:
+    """The name of an HTTP status, the same on every Python."""
+    return _NEW_PHRASES.get(status) or HTTPStatus(status).phrase
 
 
 def install(app: "falcon.App[Any, Any]") -> None:
@@ -130,7 +135,7 @@ def _answer_falcon_error(
     req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, params: Any
 ) -> None:
     status = error.status_code if error.status_code in _STATUSES else 400
-    detail = error.description or f"{_phrase(status)}."
+    detail = error.description or f"{phrase(status)}."
     headers = error.headers if isinstance(error.headers, Mapping) else dict(error.headers or ())
     if status == HTTPStatus.NOT_FOUND:
         detail = "There is nothing at this path."
@@ -145,7 +150,3 @@ def _answer_unexpected(
     write_block(PROGRAM, f"error in request id={req.context.request_id}\n{traceback.format_exc()}")
     detail = "Something went wrong here. The log has it under this request id."
     _answer_problem(req, resp, ProblemError(500, detail), params)
-
-
-def _phrase(status: int) -> str:
-    return _NEW_PHRASES.get(status) or HTTPStatus(status).phrase

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -68,9 +69,15 @@ def modules_where(occurs: Occurs) -> set[str]:
     }
 
 
+@cache
+def parsed(file: Path) -> ast.Module:
+    """A file's syntax tree."""
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
 def nodes(file: Path) -> Iterator[ast.AST]:
     """Everything in a file but docstrings."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
+    tree = parsed(file)
     docstrings = {
         id(node.body[0].value)
         for node in ast.walk(tree)

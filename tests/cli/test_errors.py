@@ -54,6 +54,7 @@ def test_with_bad_settings_all_faults_are_named(run: Run, arguments: list[str]) 
     check(said, ExitCode.SETTINGS, "PORT='none'", "HOLD_SECONDS='nan'", "appliance env")
 
 
+@pytest.mark.first_start
 def test_a_database_that_was_never_migrated_says_what_to_do(
     run: Run, make_program: Callable[..., PostgresProgram]
 ) -> None:
