@@ -5,12 +5,11 @@ from collections.abc import Callable, Iterator
 
 import docker
 import pytest
-from docker.errors import DockerException
 from docker.models.containers import Container
 from docker.types import Mount
 
 from tests.harness.fast import skip_if_fast
-from tests.image.engine import required
+from tests.image.engine import NoEngineError, connect, required
 from tests.newcomer.newcomer import Newcomer
 from tests.platform.containers import remove_by_force
 
@@ -22,9 +21,9 @@ def client() -> Iterator[docker.DockerClient]:
     """The engine; each command in a container may take ten minutes."""
     skip_if_fast()
     try:
-        client = docker.from_env(timeout=600)
-    except DockerException as error:
-        raise _missing("no container engine answers; run: scripts/with-engine make test") from error
+        client = connect(timeout_s=600)
+    except NoEngineError as error:
+        raise _missing(str(error)) from error
     yield client
     client.close()
 
