@@ -24,8 +24,8 @@ from appliance.storage.paths import Storage
 from appliance.web import api_keys
 from tests.api.backup_client import BackupClient
 from tests.harness.appliance import Appliance, ending
-from tests.harness.folders import short_folder
 from tests.harness.postgres_program import PostgresProgram
+from tests.harness.prepared import prepared_storage
 
 SERVER = Path(__file__).parent / "serve.py"
 
@@ -46,7 +46,7 @@ class Cluster:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """One for the whole session, migrated; a crash of the machine may cost it its data."""
-    with short_folder() as folder, ending(PostgresProgram(folder / "s")) as program:
+    with prepared_storage() as root, ending(PostgresProgram(root)) as program:
         program.start().wait_until_serving().migrate()
         with program.connect(database="postgres") as superuser:
             superuser.execute("ALTER SYSTEM SET fsync = off")
@@ -83,7 +83,7 @@ def admin_key(empty: Cluster) -> str:
 @pytest.fixture(scope="package")
 def backup_client() -> Iterator[BackupClient]:
     """A whole appliance, with an agent that works on its backups. Tests share it."""
-    with short_folder() as folder, ending(Appliance(folder / "s")) as appliance:
+    with prepared_storage() as root, ending(Appliance(root)) as appliance:
         yield BackupClient(appliance.start().wait_until_up())
 
 

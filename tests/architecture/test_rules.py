@@ -1,7 +1,9 @@
 """Who may do what: each rule names the only modules in which a thing occurs."""
 
 import ast
+import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,11 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PROGRAM = sorted((ROOT / "appliance").rglob("*.py"))
 EVERYTHING = [*PROGRAM, *sorted((ROOT / "tests").rglob("*.py"))]
-LONGEST_FILE = 250
+LONGEST_FILE = 400
 PROCESS_CALLS = ("exec", "fork", "spawn", "posix_spawn", "system", "popen")
+
+# An archive of Debian or Ubuntu, or an index of Python packages.
+MIRROR = re.compile(r"://[\w.:-]+/(?:debian|ubuntu|simple|pypi)\b|\b(?:pypi|pythonhosted)\.org\b")
 
 Occurs = Callable[[ast.AST], bool]
 
@@ -64,9 +69,15 @@ def modules_where(occurs: Occurs) -> set[str]:
     }
 
 
+@cache
+def parsed(file: Path) -> ast.Module:
+    """A file's syntax tree."""
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
 def nodes(file: Path) -> Iterator[ast.AST]:
     """Everything in a file but docstrings."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
+    tree = parsed(file)
     docstrings = {
         id(node.body[0].value)
         for node in ast.walk(tree)
@@ -117,6 +128,31 @@ def test_no_file_is_too_long_to_be_read_at_once() -> None:
         if (length := len(file.read_text(encoding="utf-8").splitlines())) > LONGEST_FILE
     }
     assert long == {}
+
+
+def test_no_file_name_and_no_public_class_name_occurs_twice() -> None:
+    files = [file.name for file in PROGRAM if not file.name.startswith("__")]
+    classes = [
+        node.name
+        for file in PROGRAM
+        for node in ast.parse(file.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
+    twice = {name for names in (files, classes) for name in names if names.count(name) > 1}
+    assert twice == set()
+
+
+def test_no_address_of_a_package_mirror_is_written_down() -> None:
+    """Each machine has its own: apt, pip and the container engine know it."""
+    folders = ("appliance", "bench", "docs", "rootfs", "scripts", "tests", "requirements", ".ci")
+    found = [file for folder in folders for file in (ROOT / folder).rglob("*") if file.is_file()]
+    files = [*found, *(file for file in ROOT.iterdir() if file.is_file())]
+    told = [
+        str(file.relative_to(ROOT))
+        for file in files
+        if MIRROR.search(file.read_text(encoding="utf-8", errors="replace"))
+    ]
+    assert told == []
 
 
 def test_every_module_says_what_it_is() -> None:

@@ -213,9 +213,9 @@ def test_what_is_mounted_too_small_is_found(
 ) -> None:
     storage_folder.mkdir()
     where = mount.replace("STORAGE", str(storage_folder))
-    script = f"mount -t tmpfs {where} && exec {COMMAND} doctor --json"
+    script = f'mount -t tmpfs {where} && exec "$0" doctor --json'
     said = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", script],
+        ["unshare", "--mount", "sh", "-c", script, COMMAND],
         env={"PATH": os.environ["PATH"], "STORAGE_DIR": str(storage_folder)},
         capture_output=True,
         text=True,

@@ -43,6 +43,7 @@ def forget_the_last(database: Database) -> None:
         superuser.execute("DELETE FROM appliance.engine_ledger WHERE number = %s", (len(ENGINE),))
 
 
+@pytest.mark.first_start
 def test_a_failing_migration_ends_the_container_and_the_log_says_which_and_why(
     make_appliance: Make, client_files: Path
 ) -> None:
@@ -56,6 +57,7 @@ def test_a_failing_migration_ends_the_container_and_the_log_says_which_and_why(
     make_appliance(CLIENT_MIGRATIONS_DIR=str(client_files)).start().wait_until_up()
 
 
+@pytest.mark.first_start
 def test_two_containers_that_start_at_once_apply_each_file_once(
     make_appliance: Make, client_files: Path
 ) -> None:
@@ -212,6 +214,7 @@ def of_storage(appliance: Appliance) -> list[Process]:
     return [process for process in processes.everyone() if started_for_it(process)]
 
 
+@pytest.mark.first_start
 def test_a_migration_that_waits_for_the_database_ends_with_its_appliance(
     make_appliance: Make,
 ) -> None:
