@@ -111,6 +111,7 @@ def test_tables_that_are_there_stay_and_are_served_again_later(
     assert again.call("GET", f"/api/accounts/{made['id']}").json()["name"] == "Cash"
 
 
+@pytest.mark.first_start
 def test_an_app_can_come_later(make_appliance: Callable[..., Appliance]) -> None:
     without = make_appliance(APP="none").start().wait_until_up()
     assert without.stop() == 0
