@@ -12,7 +12,7 @@ help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 up: $(VENV)/runtime.stamp  ## Run the appliance here: PORT (8080), STORAGE_DIR (./storage)
-	@PORT="$${PORT:-8080}" STORAGE_DIR="$${STORAGE_DIR:-$(CURDIR)/storage}" exec $(BIN)/appliance up
+	@PORT="$${PORT:-8080}" STORAGE_DIR="$${STORAGE_DIR:-$$PWD/storage}" exec $(BIN)/appliance up
 
 check: lint  ## For a change in hand: lint, types, and the tests that start nothing (two minutes)
 	@$(BIN)/python -m pytest -q --fast -n auto --dist loadfile $(ARGS)
