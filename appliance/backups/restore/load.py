@@ -201,7 +201,7 @@ def check_books(connection: Any) -> None:
     from appliance.apps.books import trial_balance
 
     existing = connection.execute("SELECT to_regclass('public.postings') IS NOT NULL").fetchone()
-    if existing == (True,) and not trial_balance.get_trial_balance(connection, None).balanced:
+    if existing == (True,) and not connection.run(trial_balance.get_trial_balance())[0].balanced:
         raise DamagedError(
             "The books in the backup do not balance: the trial balance is not zero.",
             "Use another backup, and look at what wrote to the books.",
