@@ -130,7 +130,7 @@ def test_a_stranger_waits_for_nobodys_idempotency_key(client: Client, empty: Clu
     with empty.connect("appliance") as owner, owner.transaction():
         owner.execute(
             "INSERT INTO appliance.idempotency_keys (api_key_id, key, fingerprint) "
-            "SELECT id, 'taken', '' FROM appliance.api_keys"
+            "SELECT id, 'taken', sha256('') FROM appliance.api_keys"
         )
         client.key = f"{client.key[:-4]}AAAA"
         body = {"name": "Cash", "kind": "asset", "currency": "EUR"}
