@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 
+from appliance.apps.books.books import BOOKS
 from appliance.database import roles
 from appliance.database.connect import Connection, connect
 from appliance.migrations import runner
@@ -98,7 +99,9 @@ class PostgresProgram:
         with connect(self.storage, config.SUPERUSER, database="postgres") as superuser:
             roles.ensure(superuser)
         with self.connect(config.OWNER_ROLE) as owner:
-            runner.migrate(owner, load_tracks(None), timeout_s=30, report=self.lines.append)
+            runner.migrate(
+                owner, load_tracks(BOOKS.tracks(), None), timeout_s=30, report=self.lines.append
+            )
         return self
 
     def connect(self, role: str = config.SUPERUSER, **options: Any) -> Connection:
