@@ -19,7 +19,11 @@ from typing import Any
 import psycopg
 
 _SQL = json.loads(Path(os.environ["BARE_STATEMENTS"]).read_text())
-_CONNECT = {"host": os.environ["BARE_SOCKET_DIR"], "user": "app", "dbname": "appliance"}
+_CONNECT: dict[str, Any] = {
+    "host": os.environ["BARE_SOCKET_DIR"],
+    "user": "app",
+    "dbname": "appliance",
+}
 _LARGEST_ID = 2**63 - 1
 
 _idle: deque[Any] = deque()
