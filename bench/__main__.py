@@ -149,16 +149,17 @@ def _prepare(systems: dict[str, System], folder: Path) -> None:
 def _race(
     ours: System, least: System, chosen: Knobs, folder: Path
 ) -> tuple[list[throughput.Match], list[Result]]:
-    targets = []
     try:
-        for system in (ours, least):
-            wipe(system)
-            system.boot()
-            targets.append(Target(system.port, seed(system.storage)))
-        return throughput.run(*targets, chosen, folder)
+        return throughput.run(_booted(ours), _booted(least), chosen, folder)
     finally:
         ours.stop()
         least.stop()
+
+
+def _booted(system: System) -> Target:
+    wipe(system)
+    system.boot()
+    return Target(system.port, seed(system.storage))
 
 
 def _rounds(match: throughput.Match) -> list[dict[str, object]]:

@@ -19,9 +19,13 @@ from typing import Any
 import psycopg
 
 _SQL = json.loads(Path(os.environ["BARE_STATEMENTS"]).read_text())
-_CONNECT = {"host": os.environ["BARE_SOCKET_DIR"], "user": "app", "dbname": "appliance"}
+_CONNECT: dict[str, Any] = {
+    "host": os.environ["BARE_SOCKET_DIR"],
+    "user": "app",
+    "dbname": "appliance",
+}
 # Ours is written with $1 and so on, as the server has it.
-_OPTIONS = {"autocommit": True, "cursor_factory": psycopg.RawCursor}
+_OPTIONS: dict[str, Any] = {"autocommit": True, "cursor_factory": psycopg.RawCursor}
 _LARGEST_ID = 2**63 - 1
 
 _idle: deque[Any] = deque()

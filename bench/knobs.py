@@ -53,7 +53,7 @@ def read() -> Knobs:
     """Read them; BENCH_QUICK=1 makes everything small, what else is set still counts."""
     quick = os.environ.get("BENCH_QUICK", "") not in ("", "0")
     knobs = replace(Knobs(quick=quick), **(_QUICK if quick else {}))
-    given = {}
+    given: dict[str, Any] = {}
     for field in fields(Knobs):
         text = os.environ.get(f"BENCH_{field.name.upper()}", "")
         if text and field.name != "quick":

@@ -58,7 +58,7 @@ def options(listener_fd: int, workers: int, threads: int) -> dict[str, Any]:
     }
 
 
-class _Server(BaseApplication):  # type: ignore[misc]
+class _Server(BaseApplication):  # type: ignore[misc]  # it has no types
     def __init__(self, application_factory: Callable[[], Any], options: dict[str, Any]) -> None:
         self._factory = application_factory
         self._options = options

@@ -167,7 +167,7 @@ def exec_program(program: Path, arguments: Sequence[str]) -> NoReturn:
 
     The absolute path is also argv[0]: Postgres finds its own files by it.
     """
-    os.execv(program, [str(program), *arguments])
+    os.execv(program, [str(program), *arguments])  # noqa: S606 - a shell is not wanted
 
 
 def keep_open(descriptor: int) -> None:

@@ -62,7 +62,7 @@ def encrypted(stage: Stage) -> dict[str, str]:
 
 def begin(stage: Stage, environment: Mapping[str, str]) -> Process:
     """Start to make a backup of ours; `forget` it when it has ended."""
-    command = [PROGRAM, "backup", "create", "--name", _NAME]
+    command: list[str | Path] = [PROGRAM, "backup", "create", "--name", _NAME]
     return start(command, stage.log, {**stage.environment, **environment})
 
 

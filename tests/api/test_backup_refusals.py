@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.backups import audit
+from appliance.backups.backup_errors import BadRequestError
 from appliance.backups.format import backup_name
 from tests.api.backup_client import BackupClient, problem, unused
 from tests.api.conftest import Server
@@ -44,7 +45,7 @@ INVALID = st.one_of(
 def is_name(text: str) -> bool:
     try:
         return bool(backup_name.check(text))
-    except backup_name.BadRequestError:
+    except BadRequestError:
         return False
 
 

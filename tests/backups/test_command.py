@@ -146,12 +146,11 @@ def test_a_folder_that_somebody_named_and_that_is_missing_is_told_and_not_made(
     cli: BackupCommand, place: Path
 ) -> None:
     missing = place / "not-mounted"
-    for where, variables in (
-        (("--dir", str(missing)), {}),
-        ((), {"BACKUP_DIR": str(missing)}),
-    ):
-        for words in (("list",), ("show", "made"), ("create",), ("prune", "--keep", "1", "-y")):
-            said = cli.refused(*words, *where, **variables)
+    for words in (("list",), ("show", "made"), ("create",), ("prune", "--keep", "1", "-y")):
+        for said in (
+            cli.refused(*words, "--dir", str(missing)),
+            cli.refused(*words, BACKUP_DIR=str(missing)),
+        ):
             assert f"The folder {missing} for backups does not exist." in said
             assert f"mkdir {missing}" in said
     assert not missing.exists()

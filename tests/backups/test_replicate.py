@@ -1,12 +1,14 @@
 """Where a backup comes to be: in the first destination that can take it."""
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from appliance.backups import disk_space
 from appliance.backups.backup_errors import DestinationError, DiskSpaceError
 from appliance.backups.destinations import replicate
+from appliance.backups.destinations.destination import Destination
 from appliance.backups.destinations.folder import FolderDestination
 from appliance.backups.destinations.replicate import Replication
 from appliance.backups.progress import Progress, silent
@@ -51,7 +53,7 @@ def test_where_no_folder_can_take_it_the_storage_does(
     away = FolderDestination("away", tmp_path / "away", make=False)
     bucket = FolderDestination("bucket", tmp_path / "bucket", make=False)
     # As a bucket it is no folder.
-    destinations = [full, away, Wrapped(bucket)]
+    destinations: list[Destination] = [full, away, cast(Destination, Wrapped(bucket))]
     staged, home = Replication(destinations, storage, Progress(silent)).stage("made")
     assert (staged.parent, home) == (storage.backups, None)
 

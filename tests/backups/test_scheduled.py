@@ -118,7 +118,7 @@ def _asked(appliance: Appliance) -> bool:
         within = time.monotonic() + 60
         agent.send("backup", action="list", arguments={}, actor="tests", not_after=within)
         assert agent.receive(60)["type"] == "started"
-        return agent.receive(60)["type"] == "done"
+        return bool(agent.receive(60)["type"] == "done")
 
 
 def test_only_backups_of_the_schedule_are_pruned_and_a_failed_one_prunes_nothing(
@@ -129,9 +129,9 @@ def test_only_backups_of_the_schedule_are_pruned_and_a_failed_one_prunes_nothing
     cli = BackupCommand(owner, owner.storage.backups)
     owner.start().wait_until_up()
     assert WARNING not in owner.log
-    alone = {"BACKUP_DESTINATIONS": ""}
-    cli.run("create", "--name", "by-hand", **alone)
-    older = cli.json("create", **alone)["name"]
+    alone = cli.given(BACKUP_DESTINATIONS="")
+    alone.run("create", "--name", "by-hand")
+    older = alone.json("create")["name"]
     _due(owner.storage, BACKUP)
     _knock(owner)
     _wait_for(owner.storage, ("create", False))
@@ -150,7 +150,7 @@ def test_only_backups_of_the_schedule_are_pruned_and_a_failed_one_prunes_nothing
         cli.folder / others,
         lambda manifest: manifest.update(system_identifier="1", created_at=created_at),
     )
-    names = cli.names(**alone)
+    names = alone.names()
     assert len(names) == 4
     assert {"by-hand", others, older} < set(names)
     scene.own_folder(place, "nas")

@@ -60,7 +60,9 @@ def test_a_backup_is_compared_with_both_dumps_round_by_round() -> None:
     found = measured(create=(2.0, 4.0), gzip=(2.0, 4.0), zstd=(1.0, 2.0))
     by_itself = line(found, "backup create", "s", "gzip")
     alike = line(found, "backup create", "s", "zstd")
+    assert by_itself.ratio is not None
     assert (by_itself.ratio.median, by_itself.met) == (1.0, True)
+    assert alike.ratio is not None
     assert (alike.ratio.median, alike.met) == (2.0, False)
 
 
@@ -80,6 +82,7 @@ def test_what_clients_see_is_compared_with_the_window_beside_it() -> None:
     found = measured()
     found.during = [Outcome(90.0, 0.0, 14.0), Outcome(90.0, 0.0, 12.0)]
     figure = line(found, "p99 during backup create", "ms")
+    assert figure.ratio is not None
     assert figure.ratio.high == 1.4
     assert figure.met
 

@@ -3,7 +3,9 @@
 import itertools
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,8 +30,8 @@ NOTHING = StorageState(
 FACTS = ("late_mark", "cluster", "restoring", "failed_elsewhere", "one_generation")
 
 
-def found(**facts: bool | str) -> StorageState:
-    return StorageState(**{**vars(NOTHING), **facts})  # type: ignore[arg-type]
+def found(**facts: Any) -> StorageState:
+    return replace(NOTHING, **facts)
 
 
 @pytest.mark.parametrize(

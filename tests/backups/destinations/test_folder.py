@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from appliance.backups.backup_errors import ApplianceError, ConflictError, DestinationError
+from appliance.backups.backup_errors import ConflictError, DestinationError
 from appliance.backups.destinations.destination import Destination
 from appliance.backups.destinations.folder import FolderDestination
 from appliance.backups.format.manifest import FILE, File
+from appliance.errors import ApplianceError
 from tests.backups.destinations import backups
 from tests.backups.destinations.children import ROOT
 from tests.harness.requirements import needs_namespaces, needs_root
