@@ -10,7 +10,7 @@ from appliance.database.connect import Connection, connect, unreachable
 from appliance.database.reconnect import ReconnectPause
 from appliance.errors import DatabaseError
 from appliance.handoff import history
-from appliance.handoff.channel import Message
+from appliance.handoff.messages import Taken
 from appliance.migrations import runner
 from appliance.migrations.tracks import load_tracks
 from appliance.postgres import config
@@ -51,13 +51,13 @@ def migrate_at_start(settings: Settings, storage: Storage) -> None:
             return
 
 
-def record(storage: Storage, instance: str, acquisition: Message) -> None:
+def record(storage: Storage, instance: str, taken: Taken) -> None:
     """Wait until our Postgres answers, then write down how it got here, and log it."""
     _wait_for_database(storage).close()
     serving_at = _serving_since(storage)
     try:
         with connect(storage, config.OWNER_ROLE, program=config.AGENT_APPLICATION) as owner:
-            write_line(PROGRAM, history.record(owner, instance, acquisition, serving_at))
+            write_line(PROGRAM, history.record(owner, instance, taken, serving_at))
     except psycopg.Error as error:
         write_line(PROGRAM, f"the handoff could not be written down: {_first_line(error)}")
 
