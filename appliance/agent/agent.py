@@ -141,7 +141,7 @@ class _Agent:
             return
         self._mark_as_running()
         self._directory.note_handoff_complete()
-        self._fork(_ANNOUNCE, lambda: _announce(self._settings.port))
+        self._fork(_ANNOUNCE, _announce, self._settings.port)
 
     def _hear(self) -> None:
         accepted = channel.accept(self._listener, 0)
@@ -217,10 +217,17 @@ class _Agent:
         return not _MOVES_THE_DATABASE.isdisjoint(self._children.values())
 
     def _start(self, name: str, *arguments: object) -> None:
-        self._fork(name, lambda: self._tasks[name](*arguments))
+        self._fork(name, self._tasks[name], *arguments)
 
-    def _fork(self, name: str, task: Callable[[], int]) -> None:
-        self._children[process.fork(f"{PROGRAM} {name}", task)] = name
+    def _fork(self, name: str, task: Task, *arguments: object) -> None:
+        def work() -> int:
+            # A conversation is over when the last process that has it is gone.
+            for caller, _ in self._callers:
+                if caller not in arguments:
+                    caller.close()
+            return task(*arguments)
+
+        self._children[process.fork(f"{PROGRAM} {name}", work)] = name
 
 
 def _announce(port: int) -> int:

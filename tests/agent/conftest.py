@@ -99,11 +99,17 @@ Start = Callable[..., ScriptedAgent]
 
 
 @pytest.fixture
-def start(storage_folder: Path) -> Iterator[Start]:
+def storage(storage_folder: Path) -> Storage:
+    """The agent's storage."""
+    made = Storage(storage_folder)
+    made.prepare(system_users.detect())
+    return made
+
+
+@pytest.fixture
+def start(storage_folder: Path, storage: Storage) -> Iterator[Start]:
     """Start agents, one after the other, of a container that owns the database."""
-    storage, users = Storage(storage_folder), system_users.detect()
-    storage.prepare(users)
-    alive = instances.register(storage, INSTANCE, users.database)
+    alive = instances.register(storage, INSTANCE, system_users.detect().database)
     lock.note_owner(storage, INSTANCE)
     pipes = storage_folder.with_name("pipes")
     pipes.mkdir()

@@ -19,10 +19,12 @@ from appliance.handoff.messages import (
     Taken,
 )
 from appliance.storage import copy_detection
+from appliance.storage.paths import Storage
 from tests.agent.conftest import ScriptedAgent, Start
 from tests.agent.scripted import READS_ITS_MAIL
 from tests.harness import processes
 from tests.harness.waiting import wait_until
+from tests.hooks.marks import open_window
 
 REQUEST = Request("a1a1a1a1a1a1", "new", "2.0")
 TAKEN = Taken(at=1.0, prepared=2.0)
@@ -190,16 +192,15 @@ def test_a_copy_that_begins_during_a_task_is_seen(scripted: ScriptedAgent, task:
     wait_until(lambda: copy_detection.is_of_one_generation(storage), "both marks are written")
 
 
-def test_the_dump_of_a_hook_that_is_copied_during_a_task_is_seen(scripted: ScriptedAgent) -> None:
-    storage = scripted.storage
-    storage.hook_backup.mkdir()
-    manifest = copy_detection.manifest_path(storage)
-    manifest.write_text("{}")
-    copy_detection.open_window(storage, "nightly")
-    # The agent watches the folder from the moment when it is moved to its place.
-    storage.hook_backup.rename(storage.backups / ".hook.new")
-    (storage.backups / ".hook.new").rename(storage.hook_backup)
-    manifest.read_bytes()
+def test_the_dump_of_a_hook_that_is_copied_during_a_task_is_seen(
+    storage: Storage, start: Start
+) -> None:
+    open_window(storage)
+    for path in (storage.hook_backup, copy_detection.manifest_path(storage)):
+        os.chown(path, storage.backups.stat().st_uid, -1)
+    scripted = start()
+    scripted.began(JOIN)
+    copy_detection.manifest_path(storage).read_bytes()
     storage.hook_window.read_bytes()
     scripted.wait_for_line("the platform has copied the dump of its hook")
     assert not copy_detection.is_open(storage)
