@@ -20,11 +20,11 @@ from appliance.handoff.channel import Channel
 from appliance.handoff.messages import (
     BackupRequest,
     Busy,
+    JobStarted,
     Message,
     NotUnderstood,
     Refused,
     Request,
-    Started,
     Taken,
 )
 from appliance.settings import Settings
@@ -184,7 +184,7 @@ class _Agent:
         for caller, request in self._callers:
             # By the machine's clock, which all containers share.
             if time.monotonic() <= request.not_after:
-                caller.reply(Started())
+                caller.reply(JobStarted())
                 self._start(BACK_UP, caller, request)
             caller.close()
         self._callers.clear()

@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 import psycopg
 
-from appliance.database import roles
+from appliance.database import application_names, roles
 from appliance.database.connect import Connection, connect, unreachable
 from appliance.database.reconnect import ReconnectPause
 from appliance.errors import DatabaseError
@@ -56,7 +56,7 @@ def record(storage: Storage, instance: str, taken: Taken) -> None:
     _wait_for_database(storage).close()
     serving_at = _serving_since(storage)
     try:
-        with connect(storage, config.OWNER_ROLE, program=config.AGENT_APPLICATION) as owner:
+        with connect(storage, config.OWNER_ROLE, program=application_names.AGENT) as owner:
             write_line(PROGRAM, history.record(owner, instance, taken, serving_at))
     except psycopg.Error as error:
         write_line(PROGRAM, f"the handoff could not be written down: {_first_line(error)}")
@@ -81,7 +81,7 @@ def prune(storage: Storage) -> None:
     from appliance.web import idempotency
 
     try:
-        with connect(storage, config.OWNER_ROLE, program=config.AGENT_APPLICATION) as owner:
+        with connect(storage, config.OWNER_ROLE, program=application_names.AGENT) as owner:
             owner.execute(_PRUNE_TOKENS)
             history.prune(owner)
             idempotency.prune(owner, IDEMPOTENCY_DAYS)
@@ -93,7 +93,7 @@ def _migrate(settings: Settings, storage: Storage, adopt: Collection[str]) -> in
     tracks = load_tracks(settings.client_migrations_dir)
     with _wait_for_database(storage) as superuser:
         roles.ensure(superuser)
-    with connect(storage, config.OWNER_ROLE, program=config.AGENT_APPLICATION) as owner:
+    with connect(storage, config.OWNER_ROLE, program=application_names.AGENT) as owner:
         return runner.migrate(
             owner,
             tracks,
@@ -114,7 +114,7 @@ def _wait_for_database(storage: Storage) -> Connection:
     while True:
         try:
             return connect(
-                storage, config.SUPERUSER, database="postgres", program=config.AGENT_APPLICATION
+                storage, config.SUPERUSER, database="postgres", program=application_names.AGENT
             )
         except psycopg.OperationalError as error:
             now = time.monotonic()

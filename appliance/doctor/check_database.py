@@ -2,6 +2,7 @@
 
 import psycopg
 
+from appliance.database import application_names
 from appliance.database.connect import connect, reason
 from appliance.doctor.finding import Finding, Subject, ok, problem, warning
 from appliance.migrations import schema_check
@@ -23,7 +24,9 @@ def schema(subject: Subject) -> Finding:
     """Is the schema what this version needs?"""
     tracks = load_tracks(subject.settings.client_migrations_dir)
     try:
-        with connect(subject.storage, config.OWNER_ROLE, program="appliance doctor") as connection:
+        with connect(
+            subject.storage, config.OWNER_ROLE, program=application_names.DOCTOR
+        ) as connection:
             state = schema_check.read_schema_state(connection, tracks)
     except psycopg.Error as error:
         return _unanswered(subject, error)

@@ -4,6 +4,7 @@ import time
 
 import psycopg
 
+from appliance.database import application_names
 from appliance.database.connect import Connection, connect, reason
 from appliance.handoff import messages, successor
 from appliance.handoff.channel import Channel, ChannelClosed
@@ -28,10 +29,7 @@ GO_LIMIT_S = 5.0
 STOP_LIMIT_S = 5.0
 
 _LOOK_EVERY_S = 0.1
-_DUMPS = """
-    SELECT count(*) FROM pg_stat_activity
-    WHERE application_name IN ('pg_dump', 'pg_dumpall', 'appliance backup')
-"""
+_DUMPS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = ANY(%s)"
 
 
 class _Refusal(Exception):  # noqa: N818
@@ -97,7 +95,7 @@ def _make_stop_short(storage: Storage) -> dict[str, float]:
             storage,
             config.SUPERUSER,
             database="postgres",
-            program=config.AGENT_APPLICATION,
+            program=application_names.AGENT,
             statement_timeout_s=CHECKPOINT_LIMIT_S,
         ) as connection:
             _wait_for_dumps(connection)
@@ -115,7 +113,7 @@ def _make_stop_short(storage: Storage) -> dict[str, float]:
 def _wait_for_dumps(connection: Connection) -> None:
     deadline = time.monotonic() + DUMP_LIMIT_S
     said = False
-    while connection.execute(_DUMPS).fetchone() != (0,):
+    while connection.execute(_DUMPS, [[*application_names.DUMPS]]).fetchone() != (0,):
         if time.monotonic() >= deadline:
             write_line(PROGRAM, "the dump goes on; it will fail, because the database moves now")
             return

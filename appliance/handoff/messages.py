@@ -98,26 +98,26 @@ class BackupRequest:
 
 
 @dataclass(frozen=True)
-class Started:
+class JobStarted:
     """The job began."""
 
 
 @dataclass(frozen=True)
-class Progress:
+class JobProgress:
     """How far the job is."""
 
     step: dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Done:
+class JobDone:
     """The job ended well."""
 
     result: Any = None
 
 
 @dataclass(frozen=True)
-class Failed:
+class JobFailed:
     """The job failed: the name of the error's class, and its words."""
 
     error: str
@@ -142,10 +142,10 @@ Message = (
     | Refused
     | Taken
     | BackupRequest
-    | Started
-    | Progress
-    | Done
-    | Failed
+    | JobStarted
+    | JobProgress
+    | JobDone
+    | JobFailed
     | NotUnderstood
 )
 
@@ -160,10 +160,10 @@ _TYPES: dict[str, type[Any]] = {
     "refused": Refused,
     "taken": Taken,
     "backup": BackupRequest,
-    "started": Started,
-    "progress": Progress,
-    "done": Done,
-    "failed": Failed,
+    "started": JobStarted,
+    "progress": JobProgress,
+    "done": JobDone,
+    "failed": JobFailed,
 }
 _NAMES = {kind: name for name, kind in _TYPES.items()}
 

@@ -5,12 +5,11 @@ from pathlib import Path
 
 from appliance.system.limits import ResourceLimits
 
+# Clusters of any age have these; they are written here, and in the SQL of the migrations.
 OWNER_ROLE = "appliance"
 API_ROLE = "app"
 SUPERUSER = "postgres"
 DATABASE = "appliance"
-# The agent, as pg_stat_activity has it and containers of any version know it.
-AGENT_APPLICATION = "steward"
 
 # Under ONCE /dev/shm has 64 MB, so anything that Postgres would put there must fit.
 SHARED_MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108

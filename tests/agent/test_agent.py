@@ -11,11 +11,11 @@ from appliance.errors import ExitCode
 from appliance.handoff.messages import (
     BackupRequest,
     Busy,
+    JobStarted,
     Message,
     NotUnderstood,
     Refused,
     Request,
-    Started,
     Taken,
 )
 from appliance.storage import copy_detection
@@ -147,7 +147,7 @@ def test_a_backup_waits_until_the_database_has_moved_unless_it_is_too_late(
             assert requester.receive(30) == Busy()
         assert scripted.count(BACK_UP) == 0
         scripted.join()
-        assert caller.receive(30) == Started()
+        assert caller.receive(30) == JobStarted()
         wait_until(lambda: not late.is_open(), "nobody begins it")
         scripted.began(BACK_UP)
         scripted.end(BACK_UP)

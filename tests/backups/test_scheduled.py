@@ -13,7 +13,7 @@ from appliance.backups import audit, backup_status
 from appliance.backups.jobs.schedule import BACKUP, DRILL, Job, Schedule
 from appliance.backups.retention import is_generated
 from appliance.handoff import channel
-from appliance.handoff.messages import BackupRequest, Done, NotUnderstood, Started
+from appliance.handoff.messages import BackupRequest, JobDone, JobStarted, NotUnderstood
 from appliance.storage.instances import InstanceDirectory
 from appliance.storage.paths import Storage
 from appliance.system.files import write_json
@@ -120,8 +120,8 @@ def _asked(appliance: Appliance) -> bool:
     with channel.connect(InstanceDirectory(appliance.storage, instance(appliance)).socket) as agent:
         within = time.monotonic() + 60
         agent.send(BackupRequest("list", "tests", not_after=within))
-        assert agent.receive(60) == Started()
-        return isinstance(agent.receive(60), Done)
+        assert agent.receive(60) == JobStarted()
+        return isinstance(agent.receive(60), JobDone)
 
 
 def test_only_backups_of_the_schedule_are_pruned_and_a_failed_one_prunes_nothing(

@@ -18,7 +18,7 @@ from appliance.backups.retention import is_generated
 from appliance.backups.service import BackupService
 from appliance.errors import ApplianceError
 from appliance.handoff.channel import Channel
-from appliance.handoff.messages import BackupRequest, Done, Progress
+from appliance.handoff.messages import BackupRequest, JobDone, JobProgress
 from appliance.settings import Settings
 from appliance.storage import lock
 from appliance.storage.paths import Storage
@@ -55,7 +55,7 @@ def run(
             job_requests.answer_failure(caller, error)
     else:
         if caller is not None:
-            caller.reply(Done(result))
+            caller.reply(JobDone(result))
 
 
 def _recording(storage: Storage, request: BackupRequest) -> AbstractContextManager[None]:
@@ -70,7 +70,7 @@ class _ProgressReporter:
     def report(self, step: Step) -> None:
         if self._caller is not None and time.monotonic() - self._reported_at >= _REPORT_EVERY_S:
             self._reported_at = time.monotonic()
-            self._caller.reply(Progress(asdict(step)))
+            self._caller.reply(JobProgress(asdict(step)))
 
 
 def _act(

@@ -12,7 +12,7 @@ from appliance.backups.backup_errors import BackupError
 from appliance.errors import ApplianceError, DatabaseError
 from appliance.handoff import channel
 from appliance.handoff.channel import Channel, ChannelClosed
-from appliance.handoff.messages import BackupRequest, Done, Failed, Progress
+from appliance.handoff.messages import BackupRequest, JobDone, JobFailed, JobProgress
 from appliance.storage import instances
 from appliance.storage.instances import InstanceDirectory
 from appliance.storage.paths import Storage
@@ -78,7 +78,7 @@ def ask(
 
 def answer_failure(caller: Channel, error: ApplianceError) -> None:
     """Say what went wrong to whoever asked, if somebody still waits."""
-    caller.reply(Failed(type(error).__name__, error.message, error.hint))
+    caller.reply(JobFailed(type(error).__name__, error.message, error.hint))
 
 
 def _connect(storage: Storage, instance: str | None) -> Channel:
@@ -111,10 +111,10 @@ def _follow(agent: Channel, deadline: float) -> Outcome:
             message = agent.receive(max(0.001, deadline - time.monotonic()))
         except TimeoutError:
             return Outcome(done=False, result=None, progress=progress)
-        if isinstance(message, Done):
+        if isinstance(message, JobDone):
             return Outcome(done=True, result=message.result, progress=progress)
-        if isinstance(message, Failed):
+        if isinstance(message, JobFailed):
             kind = _ERRORS.get(message.error, BackupError)
             raise kind(message.message, message.hint)
-        if isinstance(message, Progress):
+        if isinstance(message, JobProgress):
             progress = message.step
