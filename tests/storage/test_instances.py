@@ -138,9 +138,7 @@ def test_what_was_removed_in_part_is_removed_later_on(
     os.close(register(FIRST))
     with monkeypatch.context() as patched:
         # As if it was killed in between: the lock is gone first.
-        patched.setattr(
-            instances.shutil, "rmtree", lambda path, **_: (path / "alive.lock").unlink()
-        )
+        patched.setattr("shutil.rmtree", lambda path, **_: (path / "alive.lock").unlink())
         register(SECOND)
     assert names(storage) == {f".{FIRST}", SECOND}
     os.utime(storage.instances / f".{FIRST}", (0, 0))
