@@ -6,13 +6,16 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 CHAOS_ROUNDS ?= 20
 
-.PHONY: help up test lint image bench chaos env-example lock clean
+.PHONY: help up check test lint image bench chaos nightly env-example lock clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 up: $(VENV)/runtime.stamp  ## Run the appliance here: PORT (8080), STORAGE_DIR (./storage)
-	@PORT="$${PORT:-8080}" STORAGE_DIR="$${STORAGE_DIR:-$(CURDIR)/storage}" exec $(BIN)/appliance up
+	@PORT="$${PORT:-8080}" STORAGE_DIR="$${STORAGE_DIR:-$$PWD/storage}" exec $(BIN)/appliance up
+
+check: lint  ## For a change in hand: lint, types, and the tests that start nothing (two minutes)
+	@$(BIN)/python -m pytest -q --fast -n auto --dist loadfile $(ARGS)
 
 test: $(VENV)/dev.stamp  ## Run every test that this machine can run
 	@$(BIN)/python -m pytest $(ARGS)
@@ -31,6 +34,9 @@ bench: $(VENV)/dev.stamp  ## Measure it beside its bare parts
 
 chaos: $(VENV)/dev.stamp  ## Break it at random under load: CHAOS_ROUNDS (20), CHAOS_SEED
 	@CHAOS_ROUNDS="$(CHAOS_ROUNDS)" CHAOS_SEED="$(CHAOS_SEED)" $(BIN)/python -m tests.chaos
+
+nightly: $(VENV)/dev.stamp  ## The legacy builder's image, long property runs, 60 rounds of chaos (as root)
+	@scripts/with-engine --install scripts/nightly
 
 env-example: $(VENV)/runtime.stamp  ## Write .env.example anew from the settings
 	@$(BIN)/appliance env --example > .env.example

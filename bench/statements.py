@@ -12,6 +12,7 @@ from typing import Any, cast
 import falcon.testing
 
 from appliance.api.app import create_app
+from appliance.apps.books.books import BOOKS
 from appliance.database.connect import Connection, connect
 from appliance.database.units_of_work import Database
 from appliance.migrations.schema_check import SchemaGate
@@ -46,8 +47,8 @@ def record(storage: Storage, key: str) -> dict[str, dict[str, str]]:
     recording = cast(Connection, _Recording(connect(storage, config.API_ROLE), seen))
     database = Database(lambda: recording, storage.socket, hold_seconds=5.0)
     settings = Settings(storage_dir=storage.root)
-    gate = SchemaGate(database, load_tracks(None), skip=True)
-    client = falcon.testing.TestClient(create_app(settings, storage, database, gate))
+    gate = SchemaGate(database, load_tracks(BOOKS.tracks(), None), skip=True)
+    client = falcon.testing.TestClient(create_app(settings, storage, database, gate, BOOKS))
     found = {}
     for name, (request, purposes) in _PURPOSES.items():
         seen.clear()

@@ -1,6 +1,7 @@
 """The agent's tasks that need the database. Each runs in a child of it, and is gone with it."""
 
 from appliance.agent import maintenance
+from appliance.apps import registry
 from appliance.errors import ApplianceError
 from appliance.handoff import request
 from appliance.handoff.channel import Channel
@@ -36,7 +37,8 @@ def prune(settings: Settings) -> None:
 
 def _migrate(settings: Settings, storage: Storage) -> None:
     try:
-        maintenance.migrate_at_start(settings, storage)
+        app = registry.load(settings.app)
+        maintenance.migrate_at_start(settings, storage, app)
     except ApplianceError as error:
         if not settings.skip_schema_check:
             raise

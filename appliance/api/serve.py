@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psycopg
 
+from appliance.apps.contract import App
 from appliance.database.connect import Connection, connect, unreachable
 from appliance.database.holds import Hold
 from appliance.database.units_of_work import Database
@@ -40,12 +41,17 @@ _PORT_IS_FREED_IN_S = 5.0
 
 
 def run(
-    settings: Settings, storage: Storage, user: SystemUser, *, supervised: bool = False
+    settings: Settings,
+    storage: Storage,
+    user: SystemUser,
+    guest: App,
+    *,
+    supervised: bool = False,
 ) -> None:
-    """Serve until SIGTERM. Requests wait for the database; health answers at once."""
+    """Serve, with a guest, until SIGTERM. Requests are held; health answers at once."""
     listener = listen(settings.port)
     # Before the privileges are gone: the API's user need not be able to read the app's files.
-    tracks = load_tracks(settings.client_migrations_dir)
+    tracks = load_tracks(guest.tracks(), settings.client_migrations_dir)
     drop_privileges(user, Path(sys.prefix), Path(sys.base_prefix), Path(__file__), storage.run)
     if supervised:
         end_with_parent()
@@ -57,16 +63,16 @@ def run(
     database = open_database(settings, storage)
     gate = SchemaGate(database, tracks, skip=settings.skip_schema_check)
     gunicorn_server.serve(
-        lambda: app.create_app(settings, storage, database, gate),
+        lambda: app.create_app(settings, storage, database, gate, guest),
         listener.detach(),
         workers=workers,
         threads=threads,
     )
 
 
-def check_schema(settings: Settings, storage: Storage) -> None:
-    """The boot guard of the API alone: raise SchemaError if the engine track is behind."""
-    tracks = load_tracks(settings.client_migrations_dir)
+def check_schema(settings: Settings, storage: Storage, guest: App) -> None:
+    """The boot guard of the API alone: raise SchemaError if the schema is behind."""
+    tracks = load_tracks(guest.tracks(), settings.client_migrations_dir)
     try:
         with connect(storage, config.API_ROLE, program=PROGRAM) as connection:
             state = schema_check.read_schema_state(connection, tracks)

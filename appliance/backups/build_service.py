@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from appliance.apps.contract import App
 from appliance.backups.destinations import from_settings
 from appliance.backups.destinations.destination import Destination
 from appliance.backups.format.encryption import Keyring
@@ -20,6 +21,7 @@ def build(
     settings: Settings,
     storage: Storage,
     users: SystemUsers,
+    app: App,
     *,
     actor: str,
     report: Report,
@@ -36,7 +38,7 @@ def build(
     pg_tools.prepare_environment()
     resources = detect(settings.num_cpus)
     builder = ClusterBuilder(
-        storage, users, resources, pg_tools.job_count(resources), Progress(report)
+        storage, users, app, resources, pg_tools.job_count(resources), Progress(report)
     )
     keys = [*identities, *([settings.backup_identity] if settings.backup_identity else [])]
     keyring = Keyring(keys, passphrase or settings.backup_passphrase)

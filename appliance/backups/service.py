@@ -46,7 +46,7 @@ class PruneResult:
 
 
 class BackupService:
-    """The backups of one storage. `actor` is who acts, for the audit."""
+    """The backups of one storage, with the data of an app. `actor` is who acts, for the audit."""
 
     def __init__(
         self,
@@ -56,6 +56,7 @@ class BackupService:
         keyring: Keyring,
         actor: str,
     ) -> None:
+        self.app = builder.app
         self.catalog = Catalog(destinations)
         self._settings = settings
         self._builder = builder
@@ -128,14 +129,7 @@ class BackupService:
             restore_online.noting_that_nothing_changed(),
             self._reader.open(listed) as source,
         ):
-            OnlineRestore(
-                self._settings,
-                self._storage,
-                source,
-                jobs=self._builder.jobs,
-                progress=self._progress,
-                actor=self._actor,
-            ).run(force=force)
+            OnlineRestore(self._settings, self._builder, source, actor=self._actor).run(force=force)
         return source.manifest
 
     def delete(self, name: str) -> int:

@@ -39,7 +39,7 @@ def create(name: str | None, to: tuple[str, ...], folder: Path | None, as_json: 
     with _service(as_json, folder=folder, destinations=to) as service:
         made = service.create(name)
     if as_json:
-        print_json(descriptions.describe_fully(made))
+        print_json(descriptions.describe_fully(made, service.app))
     else:
         weight = size(made.manifest.size if made.manifest else 0)
         click.echo(f"Made {made.name} ({weight}), kept in {', '.join(made.destinations)}.")
@@ -56,7 +56,7 @@ def list_(folder: Path | None, as_json: bool) -> int:
     with _service(as_json, folder=folder) as service:
         found, unreachable = service.catalog.all(), service.catalog.unreachable
     if as_json:
-        print_json([descriptions.describe(one) for one in found])
+        print_json([descriptions.describe(one, service.app) for one in found])
     elif found:
         backup_table.print_table(found)
     elif not unreachable:
@@ -77,7 +77,7 @@ def list_(folder: Path | None, as_json: bool) -> int:
 def show(name: str, folder: Path | None, as_json: bool) -> int:
     """Show what is in a backup. Ends with 1 if it is damaged."""
     with _service(as_json, folder=folder) as service:
-        found = descriptions.describe_fully(service.catalog.find(name))
+        found = descriptions.describe_fully(service.catalog.find(name), service.app)
     if as_json:
         print_json(found)
     else:
@@ -102,9 +102,10 @@ def verify(name: str, as_json: bool, **where: Any) -> None:
     if as_json:
         print_json(vars(proof))
     else:
+        checked = f", and {service.app.checked}" if service.app.checked else ""
         click.echo(
-            f"{name} restores: {extent(proof.tables, proof.rows)} as they were, and the books "
-            f"balance ({proof.seconds:g} s)."
+            f"{name} restores: {extent(proof.tables, proof.rows)} as they were{checked} "
+            f"({proof.seconds:g} s)."
         )
 
 
@@ -195,6 +196,7 @@ def _service_to_read(
 
 @contextmanager
 def _service(as_json: bool, **options: Any) -> Iterator[BackupService]:
+    from appliance.apps import registry
     from appliance.backups import build_service
 
     settings, storage = context.load()
@@ -204,7 +206,13 @@ def _service(as_json: bool, **options: Any) -> Iterator[BackupService]:
     line = ProgressBar(quiet=as_json)
     try:
         yield build_service.build(
-            settings, storage, users, actor=actor, report=line.show, **options
+            settings,
+            storage,
+            users,
+            registry.load(settings.app),
+            actor=actor,
+            report=line.show,
+            **options,
         )
     finally:
         line.clear()

@@ -2,6 +2,7 @@
 
 import psycopg
 
+from appliance.apps import registry
 from appliance.database import application_names
 from appliance.database.connect import connect, reason
 from appliance.doctor.finding import Finding, Subject, ok, problem, warning
@@ -22,7 +23,8 @@ def cluster_files(subject: Subject) -> Finding:
 
 def schema(subject: Subject) -> Finding:
     """Is the schema what this version needs?"""
-    tracks = load_tracks(subject.settings.client_migrations_dir)
+    of_app = registry.load(subject.settings.app).tracks()
+    tracks = load_tracks(of_app, subject.settings.client_migrations_dir)
     try:
         with connect(
             subject.storage, config.OWNER_ROLE, program=application_names.DOCTOR
@@ -34,8 +36,7 @@ def schema(subject: Subject) -> Finding:
         return problem(state.message, "Apply them: appliance migrate")
     if state.client.pending:
         return warning(
-            f"{state.message} The app's own migrations are pending: "
-            f"{', '.join(state.client.pending)}.",
+            f"{state.message} Your own migrations are pending: {', '.join(state.client.pending)}.",
             "Apply them: appliance migrate",
         )
     return ok(state.message)

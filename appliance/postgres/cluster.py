@@ -4,6 +4,7 @@ Every function here that writes must be called while holding the ownership lock.
 """
 
 import os
+import shlex
 import shutil
 from pathlib import Path
 
@@ -181,7 +182,7 @@ def _check_owner(pgdata: Path, user: SystemUser) -> None:
         raise StorageError(
             f"{pgdata} belongs to user {status.st_uid}, but Postgres runs as {user.name} "
             f"({user.uid}).",
-            f"If the data is yours: chown -R {user.uid}:{user.gid} {pgdata}",
+            f"If the data is yours: chown -R {user.uid}:{user.gid} {shlex.quote(str(pgdata))}",
         )
     mode = status.st_mode & 0o777
     if mode not in ALLOWED_MODES:

@@ -101,9 +101,10 @@ def _agent(configured: Settings) -> int:
 
 def _api(configured: Settings) -> None:
     from appliance.api import serve
+    from appliance.apps import registry
 
-    api = system_users.detect().api
-    serve.run(configured, Storage(configured.storage_dir), api, supervised=True)
+    api, guest = system_users.detect().api, registry.load(configured.app)
+    serve.run(configured, Storage(configured.storage_dir), api, guest, supervised=True)
 
 
 def _join(configured: Settings, own_agent: Channel) -> None:
@@ -133,10 +134,12 @@ def _prune(configured: Settings) -> None:
 
 
 def _back_up(configured: Settings, caller: Channel | None, request: BackupRequest) -> None:
+    from appliance.apps import registry
     from appliance.backups.jobs import backup_job
 
     storage, users = Storage(configured.storage_dir), system_users.detect()
-    backup_job.run(configured, storage, users, caller, request)
+    app = registry.load(configured.app)
+    backup_job.run(configured, storage, users, app, caller, request)
 
 
 _PROGRAMS: dict[str, Callable[[Settings], int | None]] = {

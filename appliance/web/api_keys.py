@@ -34,7 +34,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whose key a request came with. `admin`: it may do what is not about the books."""
+    """Whose key a request came with. `admin`: it may do what is not about the app's data."""
 
     id: int
     name: str

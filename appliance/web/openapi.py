@@ -145,7 +145,7 @@ def _answer(endpoint: Endpoint, status: int, model: type[BaseModel]) -> Json:
     if endpoint.once:
         headers.append("Idempotency-Replayed")
     return {
-        "description": HTTPStatus(status).phrase,
+        "description": problems.phrase(status),
         "headers": _headers(*headers),
         "content": _content(model, request_bodies.MEDIA_TYPE),
     }

@@ -18,6 +18,13 @@ PROGRAM = "api"
 
 _KIND_PREFIX = "urn:appliance:problem:"
 _STATUSES = frozenset(status.value for status in HTTPStatus)
+# RFC 9110's names, which Python has only since 3.13.
+_NEW_PHRASES = {
+    413: "Content Too Large",
+    414: "URI Too Long",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+}
 
 
 class Fault(BaseModel):
@@ -62,7 +69,7 @@ class ProblemError(Exception):
         """The JSON document."""
         document: dict[str, Any] = {
             "type": _KIND_PREFIX + self.kind if self.kind else "about:blank",
-            "title": HTTPStatus(self.status).phrase,
+            "title": phrase(self.status),
             "status": self.status,
             "detail": self.detail,
             "request_id": request_id,
@@ -75,6 +82,11 @@ class ProblemError(Exception):
 def unprocessable(detail: str, *faults: Fault, kind: str = "validation") -> ProblemError:
     """A 422: the request is well-formed, but what it says cannot be done."""
     return ProblemError(422, detail, kind=kind, errors=faults)
+
+
+def phrase(status: int) -> str:
+    """The name of an HTTP status, the same on every Python."""
+    return _NEW_PHRASES.get(status) or HTTPStatus(status).phrase
 
 
 def install(app: "falcon.App[Any, Any]") -> None:
@@ -123,7 +135,7 @@ def _answer_falcon_error(
     req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, params: Any
 ) -> None:
     status = error.status_code if error.status_code in _STATUSES else 400
-    detail = error.description or f"{HTTPStatus(status).phrase}."
+    detail = error.description or f"{phrase(status)}."
     headers = error.headers if isinstance(error.headers, Mapping) else dict(error.headers or ())
     if status == HTTPStatus.NOT_FOUND:
         detail = "There is nothing at this path."

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from appliance.api.app import create_app
+from appliance.apps.books.books import BOOKS
 from appliance.database.connect import Connection, connect
 from appliance.database.units_of_work import Database
 from appliance.migrations.schema_check import SchemaGate
@@ -23,8 +24,8 @@ from appliance.storage.paths import Storage
 from appliance.web import api_keys
 from tests.api.backup_client import BackupClient
 from tests.harness.appliance import Appliance, ending
-from tests.harness.folders import short_folder
 from tests.harness.postgres_program import PostgresProgram
+from tests.harness.prepared import prepared_storage
 
 SERVER = Path(__file__).parent / "serve.py"
 
@@ -45,7 +46,7 @@ class Cluster:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """One for the whole session, migrated; a crash of the machine may cost it its data."""
-    with short_folder() as folder, ending(PostgresProgram(folder / "s")) as program:
+    with prepared_storage() as root, ending(PostgresProgram(root)) as program:
         program.start().wait_until_serving().migrate()
         with program.connect(database="postgres") as superuser:
             superuser.execute("ALTER SYSTEM SET fsync = off")
@@ -82,7 +83,7 @@ def admin_key(empty: Cluster) -> str:
 @pytest.fixture(scope="package")
 def backup_client() -> Iterator[BackupClient]:
     """A whole appliance, with an agent that works on its backups. Tests share it."""
-    with short_folder() as folder, ending(Appliance(folder / "s")) as appliance:
+    with prepared_storage() as root, ending(Appliance(root)) as appliance:
         yield BackupClient(appliance.start().wait_until_up())
 
 
@@ -122,8 +123,10 @@ def make_client(empty: Cluster, key: str) -> Iterator[Callable[..., Client]]:
         database = empty.database()
         opened.append(database)
         configured = Settings(**settings)
-        gate = SchemaGate(database, load_tracks(None), skip=configured.skip_schema_check)
-        app = create_app(configured, empty.storage, database, gate)
+        gate = SchemaGate(
+            database, load_tracks(BOOKS.tracks(), None), skip=configured.skip_schema_check
+        )
+        app = create_app(configured, empty.storage, database, gate, BOOKS)
         return Client(falcon.testing.TestClient(app), key)
 
     yield make

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit
 import pyrage
 import pytest
 import requests
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.backups import audit
@@ -16,6 +16,7 @@ from appliance.backups.format import backup_name
 from tests.api.backup_client import BackupClient, problem, unused
 from tests.api.conftest import Server
 from tests.harness.appliance import Appliance
+from tests.harness.examples import tries
 from tests.harness.kept_connection import KeptConnection
 
 ROUTES = [
@@ -62,7 +63,7 @@ def test_only_a_key_with_the_admin_right_may(
     assert audit.tail(backup_client.appliance.storage, 1000) == before
 
 
-@settings(max_examples=60, deadline=None)
+@tries(60)
 @given(name=INVALID)
 def test_what_is_no_name_is_a_400_in_the_body(backup_client: BackupClient, name: str) -> None:
     for path in ("", "/verify"):
@@ -70,7 +71,7 @@ def test_what_is_no_name_is_a_400_in_the_body(backup_client: BackupClient, name:
         assert problem(answer) == (400, "bad-backup-name"), name
 
 
-@settings(max_examples=60, deadline=None)
+@tries(60)
 @given(name=INVALID.filter(lambda name: "/" not in name and name not in backup_name.RESERVED))
 def test_what_is_no_name_is_a_400_in_the_path(backup_client: BackupClient, name: str) -> None:
     # Not every client sends dots and percent signs as they are.
@@ -83,7 +84,7 @@ def test_what_is_no_name_is_a_400_in_the_path(backup_client: BackupClient, name:
     connection.close()
 
 
-@settings(max_examples=10, deadline=None)
+@tries(10)
 @given(name=VALID)
 def test_what_is_a_name_is_not_refused_as_none(backup_client: BackupClient, name: str) -> None:
     assert problem(backup_client.ask("GET", f"/{quote(name)}")) == (404, "no-such-backup")

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ PROGRAM = sorted((ROOT / "appliance").rglob("*.py"))
 EVERYTHING = [*PROGRAM, *sorted((ROOT / "tests").rglob("*.py"))]
 LONGEST_FILE = 400
 PROCESS_CALLS = ("exec", "fork", "spawn", "posix_spawn", "system", "popen")
+
+# An archive of Debian or Ubuntu, or an index of Python packages.
+MIRROR = re.compile(r"://[\w.:-]+/(?:debian|ubuntu|simple|pypi)\b|\b(?:pypi|pythonhosted)\.org\b")
 
 Occurs = Callable[[ast.AST], bool]
 
@@ -70,9 +74,15 @@ def modules_where(occurs: Occurs) -> set[str]:
     }
 
 
+@cache
+def parsed(file: Path) -> ast.Module:
+    """A file's syntax tree."""
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
 def nodes(file: Path) -> Iterator[ast.AST]:
     """Everything in a file but docstrings."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
+    tree = parsed(file)
     docstrings = {
         id(node.body[0].value)
         for node in ast.walk(tree)
@@ -161,6 +171,19 @@ def test_no_file_name_and_no_public_class_name_occurs_twice() -> None:
     ]
     twice = {name for names in (files, classes) for name in names if names.count(name) > 1}
     assert twice == set()
+
+
+def test_no_address_of_a_package_mirror_is_written_down() -> None:
+    """Each machine has its own: apt, pip and the container engine know it."""
+    folders = ("appliance", "bench", "docs", "rootfs", "scripts", "tests", "requirements", ".ci")
+    found = [file for folder in folders for file in (ROOT / folder).rglob("*") if file.is_file()]
+    files = [*found, *(file for file in ROOT.iterdir() if file.is_file())]
+    told = [
+        str(file.relative_to(ROOT))
+        for file in files
+        if MIRROR.search(file.read_text(encoding="utf-8", errors="replace"))
+    ]
+    assert told == []
 
 
 def test_every_module_says_what_it_is() -> None:

@@ -11,12 +11,13 @@ from tests.backups.destinations.servers import Server
 from tests.backups.scene import BackupCommand
 from tests.harness.appliance import Appliance, ending
 from tests.harness.folders import short_folder
+from tests.harness.prepared import prepared_storage
 
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Appliance]:
     """An appliance with a few transactions in its books; what a test changes, others see."""
-    with short_folder() as folder, ending(Appliance(folder / "s")) as appliance:
+    with prepared_storage() as root, ending(Appliance(root)) as appliance:
         appliance.start().wait_until_up()
         scene.keep_books(appliance)
         yield appliance

@@ -10,13 +10,14 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.backups import audit
 from appliance.backups.backup_errors import BackupError
 from appliance.storage.paths import Storage
 from appliance.system.system_users import SystemUser, detect
+from tests.harness.examples import tries
 from tests.harness.requirements import needs_root
 
 ACTOR = "command line (user root)"
@@ -64,7 +65,7 @@ def test_root_leaves_it_to_the_user_who_adds_to_it_later(storage: Storage) -> No
     assert (status.st_uid, status.st_gid) == (user.uid, user.gid)
 
 
-@settings(max_examples=200, deadline=None)
+@tries(200)
 @given(st.lists(st.tuples(st.text(), st.text()), min_size=1, max_size=3))
 def test_no_text_forges_a_line(entries: list[tuple[str, str]]) -> None:
     with tempfile.TemporaryDirectory() as folder, mock.patch("os.fsync"):

@@ -8,12 +8,13 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.backups import backup_status
 from appliance.backups.backup_status import BackupStatus, LastBackup, LastFailure, Verification
 from appliance.storage.paths import Storage
+from tests.harness.examples import tries
 
 AT = "2026-11-20T13:00:00Z"
 MADE = LastBackup("nightly", AT, 12_345, ("local", "nas"))
@@ -159,7 +160,7 @@ anything = st.recursive(
 sections = st.sampled_from(["backup", "failure", "proof", "proven"])
 
 
-@settings(max_examples=300)
+@tries(300)
 @given(sections, st.data())
 def test_damage_to_one_of_them_harms_neither_the_others_nor_the_reader(
     section: str, data: st.DataObject

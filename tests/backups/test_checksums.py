@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from appliance.backups.backup_errors import BackupError
 from appliance.backups.server import checksums
+from tests.harness.examples import tries
 
 LETTERS = st.sampled_from(["a", "Z", " ", '"', "'", "(", ")", "\n", "\\", ".", ";", "é", "%", "-"])
 ODD = ["COPY ", " FROM stdin;\n", "\\.\n", "SELECT pg_catalog.", '" (x) FROM stdin;\n']
@@ -18,7 +19,7 @@ VALUES = st.text(st.sampled_from(["a", "\\", "\t", "\n", "\r", ".", "N", "\b", "
 CUTS = st.lists(st.integers(1, 40), min_size=1, max_size=50)
 OPEN = "SELECT pg_catalog.lo_open('{}', 131072);\n"
 WRITE = "SELECT pg_catalog.lowrite(0, '\\\\x{}');\n"
-FEW = settings(max_examples=40, deadline=None)
+FEW = tries(40)
 CLOSE = "SELECT pg_catalog.lo_close(0);\n\n"
 
 

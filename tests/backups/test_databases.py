@@ -1,6 +1,6 @@
 """A database as a whole: what makes it anew, what counts as data in it, and what its log tells."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -12,7 +12,8 @@ from appliance.backups.backup_errors import DamagedError
 from appliance.backups.server import databases
 from tests.backups import scene
 from tests.backups.scene import BackupCommand
-from tests.harness.appliance import Appliance
+from tests.harness.appliance import Appliance, ending
+from tests.harness.folders import short_folder
 from tests.harness.waiting import wait_until
 
 SETTINGS = [
@@ -63,11 +64,12 @@ def test_what_is_no_list_is_refused(text: str) -> None:
 
 
 @pytest.fixture
-def fresh(make_appliance: Callable[..., Appliance], made: Path) -> BackupCommand:
-    """An appliance into which nobody has put anything, and a backup."""
-    appliance = make_appliance().start().wait_until_up()
-    scene.copy(made, appliance.storage.backups / "made")
-    return BackupCommand(appliance, appliance.storage.backups)
+def fresh(made: Path) -> Iterator[BackupCommand]:
+    """An appliance with a cluster of its own into which nobody has put anything, and a backup."""
+    with short_folder() as folder, ending(Appliance(folder / "s")) as appliance:
+        appliance.start().wait_until_up()
+        scene.copy(made, appliance.storage.backups / "made")
+        yield BackupCommand(appliance, appliance.storage.backups)
 
 
 DATA = (

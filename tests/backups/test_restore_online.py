@@ -2,12 +2,12 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from appliance.apps.books.books import BOOKS
 from appliance.backups.server.databases import TEMPORARY_PREFIX
 from appliance.database import roles
 from appliance.migrations import runner
@@ -17,7 +17,7 @@ from tests.backups import scene
 from tests.backups.scene import TRANSACTIONS, BackupCommand
 from tests.handoff.client import Client
 from tests.handoff.load import Load
-from tests.harness.appliance import Appliance
+from tests.harness.appliance import Appliance, ending
 from tests.harness.postgres_program import PostgresProgram
 from tests.harness.waiting import wait_until
 
@@ -135,18 +135,19 @@ def test_what_was_restored_is_told_though_the_old_data_could_not_be_removed(
 
 
 @pytest.fixture
-def older(make_program: Callable[..., PostgresProgram], place: Path) -> Path:
-    """A folder with a backup of a database that lacks the last engine migration."""
-    program = make_program().start().wait_until_serving()
-    engine, client = load_tracks(None)
-    with program.connect(database="postgres") as superuser:
-        roles.ensure(superuser)
-    with program.connect(config.OWNER_ROLE) as owner:
-        tracks = (replace(engine, migrations=engine.migrations[:-1]), client)
-        runner.migrate(owner, tracks, timeout_s=30, report=program.lines.append)
-    cli = BackupCommand(program, scene.own_folder(place, "older"))
-    cli.run("create", "--name", "older")
-    return cli.folder
+def older(place: Path) -> Path:
+    """A folder with a backup of a new cluster that lacks the last engine migration."""
+    with ending(PostgresProgram(place / "s")) as program:
+        program.start().wait_until_serving()
+        engine, *others = load_tracks(BOOKS.tracks(), None)
+        with program.connect(database="postgres") as superuser:
+            roles.ensure(superuser)
+        with program.connect(config.OWNER_ROLE) as owner:
+            tracks = (replace(engine, migrations=engine.migrations[:-1]), *others)
+            runner.migrate(owner, tracks, timeout_s=30, report=program.lines.append)
+        cli = BackupCommand(program, scene.own_folder(place, "older"))
+        cli.run("create", "--name", "older")
+        return cli.folder
 
 
 def test_an_older_schema_is_migrated_before_the_swap(
@@ -161,7 +162,7 @@ def test_an_older_schema_is_migrated_before_the_swap(
         assert "0001_bad.sql" in said
     try:
         cli.run(*words)
-        newest = len(load_tracks(None)[0].migrations)
+        newest = len(load_tracks((), None)[0].migrations)
         assert cli.json("show", "older", "--dir", str(older))["schema"]["engine"] == newest - 1
         with cli.appliance.connect() as connection:
             assert connection.execute(_NEWEST_MIGRATION).fetchone() == (newest,)

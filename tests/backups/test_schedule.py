@@ -9,13 +9,14 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.backups.backup_errors import BackupError
 from appliance.backups.jobs import schedule
 from appliance.backups.jobs.schedule import BACKUP, DRILL, RETRY_S, TRIES, Job, Schedule
 from appliance.storage.paths import Storage
+from tests.harness.examples import tries
 
 NOW = 1_800_000_000
 HOUR, DAY = 3600, 24 * 3600
@@ -118,7 +119,7 @@ def storage(tmp_path: Path) -> Storage:
     return Storage(tmp_path)
 
 
-@settings(max_examples=300, deadline=None)
+@tries(300)
 @given(INTERVALS, ACTIONS)
 def test_nothing_is_doubled_and_nothing_is_lost_for_long(
     interval_s: int, actions: list[tuple[str, Any]]

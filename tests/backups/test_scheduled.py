@@ -17,7 +17,6 @@ from appliance.handoff.messages import BackupRequest, JobDone, JobStarted, NotUn
 from appliance.storage.instances import InstanceDirectory
 from appliance.storage.paths import Storage
 from appliance.system.files import write_json
-from appliance.system.system_users import detect
 from tests.backups import scene
 from tests.backups.scene import BackupCommand
 from tests.handoff.scene import instance, noted_owner, wait_for_line, wait_until_owner
@@ -67,10 +66,9 @@ def _settled(storage: Storage, *names: str) -> None:
 
 
 @pytest.fixture
-def prepared(storage_folder: Path) -> Storage:
+def prepared(storage_folder: Path, prepare: Callable[[Path], Path]) -> Storage:
     """A storage where both jobs are due."""
-    storage = Storage(storage_folder)
-    storage.prepare(detect())
+    storage = Storage(prepare(storage_folder))
     _due(storage, BACKUP, DRILL)
     return storage
 

@@ -11,6 +11,7 @@ import pytest
 
 from bench.redeploy import table
 from tests.bench import test_backups
+from tests.harness.fast import skip_if_fast
 
 FIGURES = {
     ("cold boot to 200 on /up", "ms"),
@@ -29,6 +30,7 @@ FIGURES = {
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
     """The table and the document of a quick run."""
+    skip_if_fast()
     results = tmp_path_factory.mktemp("results")
     ran = subprocess.run(
         [sys.executable, "-m", "bench"],

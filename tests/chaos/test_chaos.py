@@ -5,11 +5,13 @@ from pathlib import Path
 
 from tests.chaos import report
 from tests.chaos.run import Outcome, run
+from tests.harness.fast import skip_if_fast
 
 SEED, ROUNDS = 36, 6
 
 
 def test_six_rounds_lose_nothing_double_nothing_and_fail_no_request() -> None:
+    skip_if_fast()
     outcome = run(SEED, ROUNDS, print)
     assert outcome.faults == [], report.failure(outcome)
     assert outcome.actions.total() == ROUNDS

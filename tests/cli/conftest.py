@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.appliance import COMMAND, Appliance, ending
-from tests.harness.folders import short_folder
+from tests.harness.prepared import prepared_storage
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -16,7 +16,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 @pytest.fixture(scope="package")
 def running() -> Iterator[Appliance]:
     """An appliance that is up. Tests leave it as it is, but for keys."""
-    with short_folder() as folder, ending(Appliance(folder / "s")) as appliance:
+    with prepared_storage() as root, ending(Appliance(root)) as appliance:
         yield appliance.start().wait_until_up()
 
 

@@ -143,7 +143,7 @@ def test_a_schema_that_is_behind_is_found(
     run: Run, make_program: Callable[..., PostgresProgram]
 ) -> None:
     program = make_program().start().wait_until_serving().migrate()
-    last = load_tracks(None)[0].migrations[-1]
+    last = load_tracks((), None)[0].migrations[-1]
     with program.connect(config.OWNER_ROLE) as owner:
         owner.execute("DELETE FROM appliance.engine_ledger WHERE number = %s", (last.number,))
     findings = examine(run)
@@ -213,9 +213,9 @@ def test_what_is_mounted_too_small_is_found(
 ) -> None:
     storage_folder.mkdir()
     where = mount.replace("STORAGE", str(storage_folder))
-    script = f"mount -t tmpfs {where} && exec {COMMAND} doctor --json"
+    script = f'mount -t tmpfs {where} && exec "$0" doctor --json'
     said = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", script],
+        ["unshare", "--mount", "sh", "-c", script, COMMAND],
         env={"PATH": os.environ["PATH"], "STORAGE_DIR": str(storage_folder)},
         capture_output=True,
         text=True,

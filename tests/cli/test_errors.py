@@ -54,6 +54,7 @@ def test_with_bad_settings_all_faults_are_named(run: Run, arguments: list[str]) 
     check(said, ExitCode.SETTINGS, "PORT='none'", "HOLD_SECONDS='nan'", "appliance env")
 
 
+@pytest.mark.first_start
 def test_a_database_that_was_never_migrated_says_what_to_do(
     run: Run, make_program: Callable[..., PostgresProgram]
 ) -> None:
@@ -77,7 +78,7 @@ def test_a_storage_path_that_is_too_long_is_exit_code_4(run: Run, storage_folder
 
 def test_a_reader_that_goes_away_is_no_traceback(run: Run, storage_folder: Path) -> None:
     said = subprocess.run(
-        ["bash", "-c", f"'{run('--version').args[0]}' env | true"],
+        ["bash", "-c", '"$0" env | true', run("--version").args[0]],
         capture_output=True,
         text=True,
         check=False,

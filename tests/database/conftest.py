@@ -11,8 +11,8 @@ from appliance.database.connect import Connection
 from appliance.database.units_of_work import Database
 from tests.database.proxy import CommitProxy
 from tests.harness.appliance import ending
-from tests.harness.folders import short_folder
 from tests.harness.postgres_program import PostgresProgram
+from tests.harness.prepared import prepared_storage
 
 SCHEMA = """
     CREATE TABLE IF NOT EXISTS things (name text, CONSTRAINT once UNIQUE (name)
@@ -35,7 +35,7 @@ def connect_as_api(folder: Path) -> Connection:
 
 @pytest.fixture(scope="package")
 def shared_server() -> Iterator[PostgresProgram]:
-    with short_folder() as folder, ending(PostgresProgram(folder / "s")) as server:
+    with prepared_storage() as root, ending(PostgresProgram(root)) as server:
         yield server.start().wait_until_serving().migrate()
 
 

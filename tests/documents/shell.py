@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import shutil
 import subprocess
 import sys
 import uuid
@@ -14,6 +15,9 @@ from tests.harness.appliance import Appliance
 RUN = "run"
 ENVIRONMENT = "run: environment"
 NOT_RUN = "not run here: "
+
+# Not every system has them.
+PROGRAMS = ("age", "age-keygen", "curl")
 
 # What differs from one run to the next: times and request ids.
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT[0-9:.]+Z")
@@ -37,6 +41,13 @@ def steps(document: Path) -> list[Step]:
             literal = after.language == "json" and not after.note
             found.append(Step(block, after.text if literal else None))
     return found
+
+
+def lacking(document: Path) -> list[str]:
+    """The programs that its commands call and that this machine does not have."""
+    commands = "".join(step.commands.text for step in steps(document))
+    called = [name for name in PROGRAMS if re.search(rf"\b{name} ", commands)]
+    return [name for name in called if not shutil.which(name)]
 
 
 def run(document: Path, appliance: Appliance) -> list[str]:

@@ -1,13 +1,17 @@
 """The page about the handoff: its limits are the code's, and what it has people try works."""
 
 import importlib
+import os
 import pkgutil
 import re
+import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from appliance import handoff
 from tests.documents import markdown, messages
@@ -67,6 +71,7 @@ def test_the_lines_of_a_log_on_the_page_are_the_program_s_words() -> None:
             assert any(template.fits(line["text"]) for template in known), line["text"]
 
 
+@pytest.mark.skipif(not shutil.which("curl") and not os.environ.get("CI"), reason="needs curl")
 def test_a_client_in_a_loop_sees_nothing_of_the_handoff_that_the_page_lets_one_try(
     make_appliance: Callable[..., Appliance],
 ) -> None:

@@ -1,5 +1,7 @@
 """More than two containers: all get healthy, one owns, and none asks for the database twice."""
 
+import pytest
+
 from tests.handoff import scene
 from tests.handoff.conftest import Make
 from tests.handoff.load import Load
@@ -8,6 +10,7 @@ from tests.harness.appliance import Appliance
 from tests.harness.waiting import wait_until
 
 
+@pytest.mark.first_start
 def test_three_containers_started_at_once_on_an_empty_storage_all_get_healthy(
     make_appliance: Make,
 ) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 
+from appliance.apps.books.books import BOOKS
 from appliance.database import roles
 from appliance.database.connect import Connection, connect
 from appliance.migrations import runner
@@ -20,6 +21,7 @@ from appliance.storage import instances
 from appliance.storage.paths import Storage
 from appliance.system import system_users
 from tests.harness import processes
+from tests.harness.fast import skip_if_fast
 from tests.harness.waiting import wait_until
 
 COMMAND = (sys.executable, "-P", "-m", "appliance.supervision.entry_points", "postgres")
@@ -60,6 +62,7 @@ class PostgresProgram:
 
     def start(self) -> "PostgresProgram":
         """Make the storage's folders, start the program and return at once."""
+        skip_if_fast()
         self.storage.prepare(system_users.detect())
         self._register()
         self._process = subprocess.Popen(
@@ -83,7 +86,7 @@ class PostgresProgram:
         """Whether this very process is the postmaster and takes connections."""
         code = self._process.poll() if self._process else 0
         assert code is None, f"it ended with {code}:\n{self.log}"
-        if self.pid not in [p.pid for p in processes.postmasters(self.storage.pgdata)]:
+        if not processes.is_postmaster(processes.read(self.pid), self.storage.pgdata):
             return False
         try:
             connect(self.storage, config.SUPERUSER, database="postgres").close()
@@ -96,7 +99,9 @@ class PostgresProgram:
         with connect(self.storage, config.SUPERUSER, database="postgres") as superuser:
             roles.ensure(superuser)
         with self.connect(config.OWNER_ROLE) as owner:
-            runner.migrate(owner, load_tracks(None), timeout_s=30, report=self.lines.append)
+            runner.migrate(
+                owner, load_tracks(BOOKS.tracks(), None), timeout_s=30, report=self.lines.append
+            )
         return self
 
     def connect(self, role: str = config.SUPERUSER, **options: Any) -> Connection:

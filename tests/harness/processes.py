@@ -25,8 +25,10 @@ class Process:
 def read(pid: int) -> Process | None:
     """Return a process, or None if it is gone."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+        with open(f"/proc/{pid}/stat") as file:
+            stat = file.read()
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            command = file.read().replace(b"\0", b" ").decode().strip()
     except (FileNotFoundError, ProcessLookupError):
         return None
     after_name = stat.rpartition(")")[2].split()
@@ -35,21 +37,20 @@ def read(pid: int) -> Process | None:
 
 def everyone() -> list[Process]:
     """Every process of this machine."""
-    found = (read(int(entry.name)) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-    return [process for process in found if process]
+    return [process for number in _numbers() if (process := read(number))]
 
 
 def descendants(pid: int) -> list[Process]:
     """Every process below one, children first."""
-    by_parent: dict[int, list[Process]] = {}
-    for process in everyone():
-        by_parent.setdefault(process.parent, []).append(process)
+    by_parent: dict[int, list[int]] = {}
+    for number in _numbers():
+        by_parent.setdefault(_parent(number), []).append(number)
     found, queue = [], [pid]
     while queue:
         children = by_parent.get(queue.pop(0), [])
         found += children
-        queue += [child.pid for child in children]
-    return found
+        queue += children
+    return [process for number in found if (process := read(number))]
 
 
 def kill(pid: int) -> None:
@@ -75,8 +76,13 @@ def _has_memory(pid: int) -> bool:
 
 def postmasters(pgdata: Path) -> list[Process]:
     """The postmasters on one cluster, whoever started them: `postgres -D PGDATA`, not children."""
-    wanted = f"-D {pgdata}"
-    return [p for p in everyone() if p.command.endswith(wanted) and "/postgres " in p.command]
+    return [process for process in everyone() if is_postmaster(process, pgdata)]
+
+
+def is_postmaster(process: Process | None, pgdata: Path) -> bool:
+    """Whether it is the postmaster of this cluster."""
+    command = process.command if process else ""
+    return command.endswith(f"-D {pgdata}") and "/postgres " in command
 
 
 def postgres_processes(pgdata: Path) -> list[Process]:
@@ -84,9 +90,21 @@ def postgres_processes(pgdata: Path) -> list[Process]:
     # A witness asks this all the time: one look at each process, and two more at the few it seeks.
     return [
         process
-        for entry in os.listdir("/proc")  # noqa: PTH208 - ten times as fast
-        if entry.isdigit() and _works_in(int(entry), str(pgdata)) and (process := read(int(entry)))
+        for number in _numbers()
+        if _works_in(number, str(pgdata)) and (process := read(number))
     ]
+
+
+def _numbers() -> list[int]:
+    return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]  # noqa: PTH208 - fast
+
+
+def _parent(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            return int(stat.read().rpartition(b")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
 
 
 def _works_in(pid: int, folder: str) -> bool:

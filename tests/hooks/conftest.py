@@ -1,9 +1,7 @@
 """One appliance with books for all tests that leave it as it was, and copies of its storage."""
 
 import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +10,11 @@ import pytest
 from appliance.storage.paths import Storage
 from tests.handoff.scene import paused
 from tests.harness.appliance import Appliance, ending
+from tests.harness.folders import short_folder
+from tests.harness.prepared import prepared_storage
 from tests.hooks.copying import again, copy
 from tests.hooks.ledger import Ledger
 from tests.hooks.scene import back_up, fail
-
-# Copies are many, and what the disk does is not asked here.
-MEMORY, ENOUGH_BYTES = Path("/dev/shm"), 4 << 30
 
 
 @dataclass(frozen=True)
@@ -26,25 +23,6 @@ class Copy:
 
     storage: Storage
     expected: frozenset[int]
-
-
-@contextmanager
-def short_folder() -> Iterator[Path]:
-    """A short path that every user may enter, in memory if there is enough."""
-    roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH_BYTES
-    path = Path(tempfile.mkdtemp(prefix="ap-", dir=MEMORY if roomy else "/tmp"))
-    path.chmod(0o755)
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
-
-
-@pytest.fixture
-def storage_folder() -> Iterator[Path]:
-    """As everywhere, but in memory."""
-    with short_folder() as path:
-        yield path / "s"
 
 
 @pytest.fixture(scope="package")
@@ -57,7 +35,7 @@ def folder() -> Iterator[Path]:
 @pytest.fixture(scope="package")
 def running() -> Iterator[Appliance]:
     """One appliance; whoever uses it leaves it as healthy as it was."""
-    with short_folder() as path, ending(Appliance(path / "s")) as appliance:
+    with prepared_storage() as root, ending(Appliance(root)) as appliance:
         yield appliance.start().wait_until_up()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.harness.fast import skip_if_fast
 from tests.image import engine as engines
 from tests.image.contained import Contained
 from tests.image.engine import Engine
@@ -21,6 +22,7 @@ class NoEngine(pytest.skip.Exception):  # type: ignore[name-defined, misc]
 
 @pytest.fixture(scope="session")
 def engine() -> Engine:
+    skip_if_fast()
     try:
         return engines.find()
     except engines.NoEngineError as error:

@@ -8,13 +8,14 @@ import pytest
 from tests.harness.appliance import ending
 from tests.harness.folders import short_folder
 from tests.harness.postgres_program import PostgresProgram
+from tests.harness.prepared import prepared_storage
 from tests.migrations.database import Database
 
 
 @pytest.fixture(scope="package")
 def server() -> Iterator[PostgresProgram]:
     """A Postgres as the container runs it, without the rest."""
-    with short_folder() as folder, ending(PostgresProgram(folder / "s")) as program:
+    with prepared_storage() as root, ending(PostgresProgram(root)) as program:
         yield program.start().wait_until_serving()
 
 

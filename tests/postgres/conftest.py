@@ -1,7 +1,6 @@
 """A cluster that was stopped cleanly, made once, and copied for each test that breaks it."""
 
 import os
-import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,19 +8,15 @@ from pathlib import Path
 import pytest
 
 from appliance.storage.paths import Storage
-from tests.harness.appliance import ending
 from tests.harness.folders import short_folder
-from tests.harness.postgres_program import PostgresProgram
+from tests.harness.prepared import prepared_storage
 
 
 @pytest.fixture(scope="package")
 def stopped_cluster() -> Iterator[Path]:
-    """The storage of a Postgres that was migrated and stopped."""
-    with short_folder() as folder, ending(PostgresProgram(folder / "s")) as program:
-        program.start().wait_until_serving().migrate()
-        program.send(signal.SIGINT)
-        assert program.wait() == 0
-        yield program.storage.root
+    """The storage of an appliance that was stopped."""
+    with prepared_storage() as root:
+        yield root
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from tests.harness.postgres_program import PostgresProgram
 from tests.harness.processes import Process
 from tests.harness.waiting import wait_until
 
+pytestmark = pytest.mark.first_start
+
 Make = Callable[..., PostgresProgram]
 
 

@@ -17,7 +17,10 @@ from tests.harness import locks, processes
 from tests.harness.appliance import Appliance, kill_all
 from tests.harness.requirements import needs_root
 
-PYTHON = Path(f"/usr/bin/python3.{sys.version_info.minor}")
+pytestmark = pytest.mark.first_start
+
+NAME = f"python3.{sys.version_info.minor}"
+PYTHONS = [Path("/usr/bin", NAME), Path(sys.base_prefix, "bin", NAME)]
 CHECKOUT = Path(appliance.__file__).parents[1]
 
 
@@ -28,10 +31,11 @@ def reachable_environment(storage_folder: Path) -> Path:
     for path in (packages, CHECKOUT, Path(sys.prefix) / "postgresql"):
         if not system_users.can_reach(path, user):
             pytest.skip(f"{path} is closed to the user {user.name}")
-    if not PYTHON.exists():
-        pytest.skip(f"{PYTHON} is not there; this one is closed to the user {user.name}")
+    reachable = [path for path in PYTHONS if path.exists() and system_users.can_reach(path, user)]
+    if not reachable:
+        pytest.skip(f"{NAME} is closed to the user {user.name}")
     folder = storage_folder.with_name("venv")
-    subprocess.run([PYTHON, "-m", "venv", "--without-pip", folder], check=True)
+    subprocess.run([reachable[0], "-m", "venv", "--without-pip", folder], check=True)
     (folder / "postgresql").symlink_to(Path(sys.prefix) / "postgresql")
     site = next(folder.glob("lib/python*/site-packages"))
     (site / "same.pth").write_text(f"{packages}\n{CHECKOUT}\n")

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -80,9 +81,7 @@ def test_a_full_disk_with_a_cluster_is_refused_and_the_cluster_left_as_it_was(
     stopped_cluster: Path, small_disk: Path, make_appliance: Make
 ) -> None:
     storage = Storage(small_disk / "s")
-    shutil.copytree(stopped_cluster, storage.root, symlinks=True)
-    for path in [storage.pgdata, *storage.pgdata.rglob("*")]:
-        os.chown(path, *os_owner(stopped_cluster / "pgdata"))
+    subprocess.run(["cp", "-a", stopped_cluster, storage.root], check=True)
     fill(small_disk)
     before = fingerprint(storage.pgdata)
     refused = make_appliance(storage.root, SECRET_KEY_BASE=generate_secret()).start()
@@ -94,6 +93,7 @@ def test_a_full_disk_with_a_cluster_is_refused_and_the_cluster_left_as_it_was(
     make_appliance(storage.root).start().wait_until_up()
 
 
+@pytest.mark.first_start
 @needs_root
 @pytest.mark.parametrize("leave_mib", [0, 60])
 def test_a_full_disk_without_a_cluster_is_refused_and_works_after_making_room(
@@ -107,8 +107,3 @@ def test_a_full_disk_without_a_cluster_is_refused_and_works_after_making_room(
     assert not refused.storage.pgdata.exists()
     (small_disk / "ballast").unlink()
     make_appliance(small_disk / "s").start().wait_until_up()
-
-
-def os_owner(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_uid, status.st_gid

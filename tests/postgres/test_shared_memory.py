@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.harness import postgres_program
+from tests.harness.appliance import ending
+from tests.harness.folders import DISK, short_folder
 from tests.harness.postgres_program import PostgresProgram
 from tests.harness.requirements import needs_namespaces
 
@@ -33,11 +35,8 @@ class InItsOwnMounts(PostgresProgram):
 
 
 @needs_namespaces
-def test_a_parallel_hash_join_of_a_million_rows_works_though_shared_memory_is_full(
-    storage_folder: Path,
-) -> None:
-    program = InItsOwnMounts(storage_folder)
-    try:
+def test_a_parallel_hash_join_of_a_million_rows_works_though_shared_memory_is_full() -> None:
+    with short_folder(DISK) as folder, ending(InItsOwnMounts(folder / "s")) as program:
         program.start().wait_until_serving().migrate()
         inside = Path(f"/proc/{program.pid}/root/dev/shm")
         assert os.statvfs(inside).f_bavail == 0
@@ -53,8 +52,6 @@ def test_a_parallel_hash_join_of_a_million_rows_works_though_shared_memory_is_fu
             assert any(n.get("Workers Planned", 0) > 0 for n in nodes)
             row = connection.execute(JOIN).fetchone()
         assert row == (1_000_000, 500_000_500_000)
-    finally:
-        program.kill_everything()
 
 
 def every_node(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -5,8 +5,12 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.harness.appliance import Appliance
 from tests.harness.requirements import needs_root
+
+pytestmark = pytest.mark.first_start
 
 Make = Callable[..., Appliance]
 

@@ -11,6 +11,8 @@ from appliance.system import system_users
 from tests.harness.appliance import Appliance
 from tests.harness.requirements import needs_compiler, needs_root
 
+pytestmark = pytest.mark.first_start
+
 SOURCE = Path(__file__).with_name("broken_flock.c")
 
 

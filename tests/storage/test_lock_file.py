@@ -11,6 +11,8 @@ from appliance.storage.paths import Storage
 from appliance.system import system_users
 from tests.harness.appliance import Appliance
 
+pytestmark = pytest.mark.first_start
+
 
 def test_starts_at_the_same_moment_do_not_disturb_each_others_test_of_the_locks(
     storage_folder: Path,

@@ -54,6 +54,7 @@ def test_orphans_are_reaped_and_sigterm_ends_it_with_0(contained: FirstProcess) 
     assert "database system is shut down" in contained.log
 
 
+@pytest.mark.first_start
 @needs_namespaces
 def test_a_sigterm_before_the_programs_run_is_obeyed_as_soon_as_it_can_be(
     contained: FirstProcess,

@@ -4,6 +4,8 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.harness import processes
 from tests.harness.appliance import Appliance
 from tests.harness.waiting import wait_until
@@ -11,6 +13,7 @@ from tests.harness.waiting import wait_until
 Make = Callable[..., Appliance]
 
 
+@pytest.mark.first_start
 def test_a_taken_port_ends_it_with_3_and_names_the_port(make_appliance: Make) -> None:
     running = make_appliance()
     with socket.create_server(("", running.port)):
@@ -55,6 +58,7 @@ def test_a_program_that_dies_again_and_again_ends_it(appliance: Appliance) -> No
     assert "database system is shut down" in appliance.log
 
 
+@pytest.mark.first_start
 def test_faults_of_the_environment_end_it_with_3_before_anything_is_made(
     make_appliance: Make, storage_folder: Path
 ) -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from appliance.migrations.runner import ADVISORY_LOCK
 from tests.harness.appliance import Appliance
 from tests.harness.waiting import wait_until
@@ -33,6 +35,7 @@ def test_up_is_never_200_before_the_schema_is_in_sync(make_appliance: Make) -> N
         behind.wait_until_up()
 
 
+@pytest.mark.first_start
 def test_who_asks_up_during_the_very_first_start_leaves_no_faults_in_the_log(
     make_appliance: Make,
 ) -> None:
@@ -41,6 +44,7 @@ def test_who_asks_up_during_the_very_first_start_leaves_no_faults_in_the_log(
     assert "does not exist" not in starting.log
 
 
+@pytest.mark.first_start
 def test_from_the_first_moment_up_is_refused_or_503_until_it_is_200(make_appliance: Make) -> None:
     starting = make_appliance().start()
     seen: list[int] = []

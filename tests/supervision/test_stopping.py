@@ -49,6 +49,7 @@ def test_sigterm_ends_everything_in_time_with_open_connections_and_dirty_buffers
         )
 
 
+@pytest.mark.first_start
 def test_sigterm_during_the_start_ends_everything(
     make_appliance: Callable[..., Appliance],
 ) -> None:

@@ -13,14 +13,11 @@ from appliance.backups.progress import Progress
 from appliance.backups.server import databases
 from appliance.database.connect import Connection
 from appliance.migrations import ledger
-from appliance.migrations.tracks import Track
 from appliance.postgres import config
 from appliance.storage.paths import Storage
 from appliance.system.files import fsync
 
 IDENTITY_FILE = "identity.age"
-
-_TRACKS = ("engine", "client")
 
 
 def create_backup(
@@ -84,11 +81,7 @@ def _write_identity(folder: Path, encryptor: Encryptor | None) -> str | None:
 def _origin(connection: Connection) -> tuple[str, str, dict[str, int]]:
     row = connection.execute("SELECT current_setting('server_version')").fetchone()
     server, system = row[0] if row else "", databases.system_identifier(connection)
-    applied = {
-        name: max((entry.number for entry in ledger.read(connection, Track(name, ()))), default=0)
-        for name in _TRACKS
-    }
-    return server, system, applied
+    return server, system, ledger.newest(connection)
 
 
 def _now() -> str:

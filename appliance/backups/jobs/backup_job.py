@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from appliance.apps.contract import App
 from appliance.backups import build_service
 from appliance.backups.backup_errors import BackupError, BadRequestError
 from appliance.backups.catalog import CatalogEntry
@@ -37,6 +38,7 @@ def run(
     settings: Settings,
     storage: Storage,
     users: SystemUsers,
+    app: App,
     caller: Channel | None,
     request: BackupRequest,
 ) -> None:
@@ -45,7 +47,7 @@ def run(
     try:
         with _recording(storage, request):
             service = build_service.build(
-                settings, storage, users, actor=request.actor, report=reporter.report
+                settings, storage, users, app, actor=request.actor, report=reporter.report
             )
             result = _act(service, settings, storage, request)
     except (ApplianceError, OSError) as failure:
@@ -99,8 +101,12 @@ def _restore(service: BackupService, arguments: dict[str, Any]) -> dict[str, Any
 
 
 def _list(service: BackupService) -> dict[str, Any]:
-    items = [describe(one) for one in service.catalog.all()]
+    items = [describe(one, service.app) for one in service.catalog.all()]
     return {"items": items, "away": [str(error) for error in service.catalog.unreachable]}
+
+
+def _show(service: BackupService, listed: CatalogEntry) -> dict[str, Any]:
+    return describe_fully(listed, service.app)
 
 
 def _delete(service: BackupService, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -109,9 +115,9 @@ def _delete(service: BackupService, arguments: dict[str, Any]) -> dict[str, Any]
 
 
 _ACTIONS: dict[str, Callable[[BackupService, dict[str, Any]], Any]] = {
-    "create": lambda service, given: describe_fully(service.create(given.get("name"))),
+    "create": lambda service, given: _show(service, service.create(given.get("name"))),
     "list": lambda service, _: _list(service),
-    "show": lambda service, given: describe_fully(service.catalog.find(str(given["name"]))),
+    "show": lambda service, given: _show(service, service.catalog.find(str(given["name"]))),
     "verify": lambda service, given: asdict(service.verify(str(given["name"]))),
     "restore": _restore,
     "delete": _delete,

@@ -234,7 +234,7 @@ def _from_cluster(builder: ClusterBuilder, descriptor: int, only: str | None, sa
         for name in _databases(server):
             # Reads every page of every table, and with it every page's checksum.
             server_checksums.read_database(server, name, builder.jobs)
-            restore_cluster.check_database(server, name)
+            builder.check_database(server, name)
     restore_cluster.end_restore(storage)
     say("every table of the cluster could be read")
 

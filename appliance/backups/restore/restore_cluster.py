@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.apps.contract import App
 from appliance.backups.backup_errors import NotFoundError
 from appliance.backups.disk_space import DiskSpace
 from appliance.backups.format.manifest import DatabaseDump
@@ -27,10 +28,11 @@ _CLUSTER_BYTES = 256 * MEBIBYTE
 
 @dataclass(frozen=True)
 class ClusterBuilder:
-    """Where and as whom clusters are built. `jobs` processes load at once."""
+    """Where and as whom clusters are made, and for which app. `jobs` processes load at once."""
 
     storage: Storage
     users: SystemUsers
+    app: App
     resources: ResourceLimits
     jobs: int
     progress: Progress
@@ -63,6 +65,12 @@ class ClusterBuilder:
         """Raise BackupError if there is too little room for a cluster with these databases."""
         DiskSpace(folder).check(_CLUSTER_BYTES + sum(dump.size_bytes for dump in dumps))
 
+    def check_database(self, server: Path, database: str) -> None:
+        """The app's own check of its data, if this is its database; raises DamagedError."""
+        if database == config.DATABASE:
+            with closing(databases.connect_to(server, database)) as connection:
+                load.check_app(connection, self.app)
+
     def _load(self, server: Path, source: Source, dumps: list[DatabaseDump]) -> None:
         loader = Loader(server, source, private=True, jobs=self.jobs, progress=self.progress)
         self.progress.begin("loading", sum(t.bytes for dump in dumps for t in dump.tables))
@@ -74,7 +82,7 @@ class ClusterBuilder:
         self.progress.begin("comparing", sum(t.bytes for dump in dumps for t in dump.tables))
         for dump in dumps:
             loader.compare(dump, dump.name)
-            check_database(server, dump.name)
+            self.check_database(server, dump.name)
         self._complete(server)
 
     def _complete(self, server: Path) -> None:
@@ -82,13 +90,6 @@ class ClusterBuilder:
         with closing(databases.connect_to(server, databases.MAINTENANCE)) as connection:
             if "postgres" not in databases.list_names(connection):
                 connection.execute("CREATE DATABASE postgres")
-
-
-def check_database(server: Path, database: str) -> None:
-    """The app's own checks on one database; raises DamagedError."""
-    if database == config.DATABASE:
-        with closing(databases.connect_to(server, database)) as connection:
-            load.check_books(connection)
 
 
 def begin_restore(storage: Storage) -> None:

@@ -20,6 +20,7 @@ from moto.server import ThreadedMotoServer
 from appliance.backups.destinations.bucket import S3Credentials, S3Timeouts
 from appliance.backups.destinations.s3 import S3Destination
 from tests.harness.appliance import free_port
+from tests.harness.fast import skip_if_fast
 from tests.harness.waiting import wait_until
 
 BUCKET = "backups"
@@ -73,6 +74,7 @@ def _tell_moto(endpoint: str, command: str, content: str = "") -> None:
 @contextmanager
 def moto() -> Iterator[Server]:
     """moto, which looks at signatures and rights as IAM does."""
+    skip_if_fast()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     threaded = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     threaded.start()
@@ -95,6 +97,7 @@ def moto() -> Iterator[Server]:
 @contextmanager
 def seaweedfs() -> Iterator[Server]:
     """SeaweedFS as a process of its own: another reading of the same protocol."""
+    skip_if_fast()
     owner, reader = S3Credentials("owner", "owner-secret"), S3Credentials("reader", "reader-secret")
     folder = Path(tempfile.mkdtemp(prefix="weed-"))
     services = [f"{name}.port{kind}" for name in WEED_SERVICES for kind in ("", ".grpc")]
