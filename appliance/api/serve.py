@@ -29,13 +29,9 @@ from appliance.system.system_users import SystemUser, drop_privileges
 PROGRAM = "api"
 
 _BACKLOG = 2048
-# Of each worker. There are more threads than that: a request that is held, or waits for its turn,
-# must not keep a health check waiting.
-_CONNECTIONS = 8
 # Under the proxy's 30 s, so that a slow statement gets an answer of ours.
 _STATEMENT_TIMEOUT_S = 25.0
 _SMALL_MIB = 512
-_WORKER_MIB = 192
 # Workers whose master was killed hold the port until they notice: a second, then their requests.
 _PORT_IS_FREED_IN_S = 5.0
 
@@ -101,15 +97,14 @@ def open_database(settings: Settings, storage: Storage) -> Database:
         connect_as_api,
         storage.socket,
         settings.hold_seconds,
-        connections=_CONNECTIONS,
+        connections=config.API_CONNECTIONS,
         report=report,
     )
 
 
 def concurrency(settings: Settings, resources: ResourceLimits) -> tuple[int, int]:
     """Worker processes and threads in each, as memory and CPUs allow unless they are set."""
-    affordable = max(1, resources.memory_mib // _WORKER_MIB - 1)
-    workers = settings.web_workers or min(resources.cpus, affordable, 8)
+    workers = settings.web_workers or resources.api_workers
     threads = settings.web_threads or (16 if resources.memory_mib < _SMALL_MIB else 32)
     return workers, threads
 

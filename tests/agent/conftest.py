@@ -48,7 +48,9 @@ class ScriptedAgent:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        threading.Thread(target=self._collect, daemon=True).start()
+        self._callers: list[Channel] = []
+        self._collecting = threading.Thread(target=self._collect, daemon=True)
+        self._collecting.start()
 
     def began(self, name: str, times: int = 1) -> int:
         """Wait until a task began so often; returns the number of the last one's process."""
@@ -72,10 +74,10 @@ class ScriptedAgent:
         return self
 
     def call(self, message: Message) -> Channel:
-        """Say something to it; the caller closes the conversation."""
-        caller = channel.connect(self.directory.socket)
-        caller.send(message)
-        return caller
+        """Say something to it. The conversation is over with the test at the latest."""
+        self._callers.append(channel.connect(self.directory.socket))
+        self._callers[-1].send(message)
+        return self._callers[-1]
 
     def tell(self, message: Message) -> None:
         """Say something that needs no answer, and wait until it was heard."""
@@ -86,13 +88,22 @@ class ScriptedAgent:
         """Wait until its log has this text."""
         wait_until(lambda: text in "\n".join(self.lines), f"{text!r}, not {self.lines}")
 
+    def close(self) -> None:
+        """Kill it, and see to it that nothing is left."""
+        self.process.kill()
+        self.process.wait()
+        self._collecting.join()
+        for caller in self._callers:
+            caller.close()
+
     def _seen(self, name: str) -> list[str]:
         return re.findall(rf"^{name} began as (\d+)", "\n".join(self.lines), re.MULTILINE)
 
     def _collect(self) -> None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines.append(line.rstrip("\n"))
+        with self.process.stdout:
+            for line in self.process.stdout:
+                self.lines.append(line.rstrip("\n"))
 
 
 Start = Callable[..., ScriptedAgent]
@@ -124,8 +135,7 @@ def start(storage_folder: Path, storage: Storage) -> Iterator[Start]:
 
     yield call
     for one in started:
-        one.process.kill()
-        one.process.wait()
+        one.close()
     os.close(alive)
 
 
