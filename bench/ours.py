@@ -54,8 +54,7 @@ class Ours:
         for pid in memory.children(self._process.pid):
             command = memory.command(pid)
             name = command.partition("appliance.supervision.entry_points ")[2].partition(" ")[0]
-            # A process that is replacing itself has no command line: only the agent does that.
-            found["postgres" if "/postgres -D" in command else name or "agent"] = pid
+            found["postgres" if "/postgres -D" in command else name] = pid
         return found
 
     def stop(self) -> None:

@@ -13,6 +13,7 @@ from appliance.backups import backup_status
 from appliance.cli import context
 from appliance.cli.main import print_json
 from appliance.cli.progress_bar import size
+from appliance.database import application_names
 from appliance.database.connect import Connection, connect, reason
 from appliance.errors import ExitCode
 from appliance.handoff import history
@@ -61,7 +62,7 @@ def collect(settings: Settings, storage: Storage) -> dict[str, Any]:
 def _database(settings: Settings, storage: Storage) -> dict[str, Any]:
     tracks = load_tracks(registry.load(settings.app).tracks(), settings.client_migrations_dir)
     try:
-        with connect(storage, config.OWNER_ROLE, program="appliance status") as connection:
+        with connect(storage, config.OWNER_ROLE, program=application_names.STATUS) as connection:
             return {
                 "ok": True,
                 **_facts(connection),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import psycopg
 
-from appliance.database import pipeline
+from appliance.database import application_names, pipeline
 from appliance.errors import DatabaseError
 from appliance.postgres import config
 from appliance.storage.paths import Storage
@@ -21,7 +21,7 @@ def connect(
     role: str,
     *,
     database: str = config.DATABASE,
-    program: str = "appliance",
+    program: str = application_names.COMMAND,
     statement_timeout_s: float = 0,
 ) -> Connection:
     """Open one connection in autocommit mode; raises psycopg.OperationalError at once if it fails.

@@ -5,12 +5,11 @@ from pathlib import Path
 
 from appliance.system.limits import ResourceLimits
 
+# Clusters of any age have these; they are written here, and in the SQL of the migrations.
 OWNER_ROLE = "appliance"
 API_ROLE = "app"
 SUPERUSER = "postgres"
 DATABASE = "appliance"
-# The agent, as pg_stat_activity has it and containers of any version know it.
-AGENT_APPLICATION = "steward"
 
 # Of each of the API's workers. There are more threads than that: a request that is held, or waits
 # for its turn, must not keep a health check waiting.

@@ -2,6 +2,9 @@
 
 The kernel says who lives, as it says who owns: the lock goes with the supervisor's process. What
 lies in the folder are notes, for the container's own programs and for people.
+
+Containers of other builds read them too, so the names of these files stay. They are written here
+and nowhere else; all other paths of the volume are in storage/paths.py.
 """
 
 import json
@@ -120,7 +123,7 @@ class InstanceDirectory:
 def register(storage: Storage, instance: str, user: SystemUser) -> int:
     """Make this container's folder, locked; the descriptor returned must stay open for life.
 
-    Folders of containers that are gone are removed.
+    Folders of containers that are gone are removed; one without our lock is nobody's to judge.
     """
     _remove_the_dead(storage)
     unnamed = storage.instances / f".{instance}"
@@ -183,13 +186,26 @@ def _remove_the_dead(storage: Storage) -> None:
     for path in storage.instances.iterdir():
         if path.name[0] == "." and not _is_old(path):
             continue
+        # What another build made has perhaps another lock; ours has this one from the first moment.
+        if path.name[0] != "." and not (path / _ALIVE).exists():
+            continue
         try:
             dead = not lock.is_locked(path / _ALIVE)
         except OSError:
             # Whoever cannot be asked may live.
             dead = False
         if dead:
-            shutil.rmtree(path, ignore_errors=True)
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder; one that is removed in part has no name any more, and goes the next time."""
+    if path.name[0] != ".":
+        try:
+            path = path.rename(path.with_name(f".{path.name}"))
+        except OSError:
+            return
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _is_old(path: Path) -> bool:

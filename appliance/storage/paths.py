@@ -1,4 +1,8 @@
-"""Every path under the storage, and what must be true of it before anything runs."""
+"""Every path under the storage, and what must be true of it before anything runs.
+
+Containers of other builds use the same volume, so these names stay. They are written here and
+nowhere else; what lies in the folder of one container is in storage/instances.py.
+"""
 
 import os
 import shutil

@@ -13,6 +13,7 @@ from appliance.backups import audit, backup_status
 from appliance.backups.jobs.schedule import BACKUP, DRILL, Job, Schedule
 from appliance.backups.retention import is_generated
 from appliance.handoff import channel
+from appliance.handoff.messages import BackupRequest, JobDone, JobStarted, NotUnderstood
 from appliance.storage.instances import InstanceDirectory
 from appliance.storage.paths import Storage
 from appliance.system.files import write_json
@@ -41,7 +42,7 @@ def _knock(*appliances: Appliance) -> None:
     """Wake the agents, who would look at the clock within a minute anyway."""
     for one in appliances:
         with channel.connect(InstanceDirectory(one.storage, instance(one)).socket) as agent:
-            agent.send("knock")
+            agent.send(NotUnderstood("knock"))
 
 
 def _seen(storage: Storage) -> list[tuple[Any, ...]]:
@@ -116,9 +117,9 @@ def _once_more(*between: tuple[str, bool]) -> list[tuple[str, bool]]:
 def _asked(appliance: Appliance) -> bool:
     with channel.connect(InstanceDirectory(appliance.storage, instance(appliance)).socket) as agent:
         within = time.monotonic() + 60
-        agent.send("backup", action="list", arguments={}, actor="tests", not_after=within)
-        assert agent.receive(60)["type"] == "started"
-        return bool(agent.receive(60)["type"] == "done")
+        agent.send(BackupRequest("list", "tests", not_after=within))
+        assert agent.receive(60) == JobStarted()
+        return isinstance(agent.receive(60), JobDone)
 
 
 def test_only_backups_of_the_schedule_are_pruned_and_a_failed_one_prunes_nothing(

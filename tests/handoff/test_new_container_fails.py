@@ -8,6 +8,7 @@ import pytest
 
 from appliance.errors import ExitCode
 from appliance.handoff import channel
+from appliance.handoff.messages import Refused, Request
 from appliance.postgres.cluster import FREE_BYTES_TO_START
 from tests.handoff import scene
 from tests.handoff.conftest import Make
@@ -83,9 +84,8 @@ def test_a_disk_that_is_full_keeps_the_database_where_it_runs(
 
 def what_a_claim_is_told(owner: Appliance) -> str:
     """Request the database as a container would that did not look at the disk itself."""
-    facts = {"protocol": channel.PROTOCOL, "instance": "0" * 12, "hostname": "a", "version": "b"}
     with channel.connect(scene.folder(owner) / "steward.sock") as agent:
-        agent.send("claim", **facts)
+        agent.send(Request("0" * 12))
         answer = agent.receive(30)
-    assert answer["type"] == "refused"
-    return str(answer["reason"])
+    assert isinstance(answer, Refused)
+    return answer.reason

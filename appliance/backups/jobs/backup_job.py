@@ -1,4 +1,4 @@
-"""The program that the agent starts for one job on backups."""
+"""The agent's task for one job on backups."""
 
 import time
 from collections.abc import Callable
@@ -19,6 +19,7 @@ from appliance.backups.retention import is_generated
 from appliance.backups.service import BackupService
 from appliance.errors import ApplianceError
 from appliance.handoff.channel import Channel
+from appliance.handoff.messages import BackupRequest, JobDone, JobProgress
 from appliance.settings import Settings
 from appliance.storage import lock
 from appliance.storage.paths import Storage
@@ -39,30 +40,28 @@ def run(
     users: SystemUsers,
     app: App,
     caller: Channel | None,
-    request: dict[str, Any],
+    request: BackupRequest,
 ) -> None:
     """Do what was asked, and say what came of it to `caller` and in the log."""
-    actor = str(request["actor"])
     reporter = _ProgressReporter(caller)
     try:
         with _recording(storage, request):
             service = build_service.build(
-                settings, storage, users, app, actor=actor, report=reporter.report
+                settings, storage, users, app, actor=request.actor, report=reporter.report
             )
             result = _act(service, settings, storage, request)
     except (ApplianceError, OSError) as failure:
         error = failure if isinstance(failure, ApplianceError) else BackupError(str(failure))
-        write_line(PROGRAM, f"{request['action']} for {actor} failed: {error}")
+        write_line(PROGRAM, f"{request.action} for {request.actor} failed: {error}")
         if caller is not None:
             job_requests.answer_failure(caller, error)
     else:
         if caller is not None:
-            caller.reply("done", result=result)
+            caller.reply(JobDone(result))
 
 
-def _recording(storage: Storage, request: dict[str, Any]) -> AbstractContextManager[None]:
-    work_id = request.get("id")
-    return nullcontext() if work_id is None else job_results.recording(storage, str(work_id))
+def _recording(storage: Storage, request: BackupRequest) -> AbstractContextManager[None]:
+    return nullcontext() if request.id is None else job_results.recording(storage, request.id)
 
 
 class _ProgressReporter:
@@ -73,13 +72,13 @@ class _ProgressReporter:
     def report(self, step: Step) -> None:
         if self._caller is not None and time.monotonic() - self._reported_at >= _REPORT_EVERY_S:
             self._reported_at = time.monotonic()
-            self._caller.reply("progress", step=asdict(step))
+            self._caller.reply(JobProgress(asdict(step)))
 
 
 def _act(
-    service: BackupService, settings: Settings, storage: Storage, request: dict[str, Any]
+    service: BackupService, settings: Settings, storage: Storage, request: BackupRequest
 ) -> Any:
-    action, arguments = str(request["action"]), dict(request.get("arguments") or {})
+    action, arguments = request.action, request.arguments
     if action == SCHEDULE:
         return _run_schedule(service, settings, storage)
     if action == RESULT:
@@ -90,7 +89,7 @@ def _act(
     result = _ACTIONS[action](service, arguments)
     if action not in _QUIET:
         about = arguments.get("name") or result.get("name") or ""
-        done = filter(None, (action, about, f"for {request['actor']}: done"))
+        done = filter(None, (action, about, f"for {request.actor}: done"))
         write_line(PROGRAM, " ".join(done))
     return result
 

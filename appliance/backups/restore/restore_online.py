@@ -23,6 +23,7 @@ from appliance.backups.restore import load
 from appliance.backups.restore.load import Loader, Source
 from appliance.backups.restore.restore_cluster import ClusterBuilder
 from appliance.backups.server import databases
+from appliance.database import application_names
 from appliance.database.connect import Connection, connect_in
 from appliance.migrations import runner
 from appliance.migrations.tracks import load_tracks
@@ -144,7 +145,7 @@ class OnlineRestore:
         with closing(databases.connect_to(self._storage.run, temporary_name)) as superuser:
             load.check_app(superuser, self._app)
         where, role = self._storage.run, config.OWNER_ROLE
-        with closing(connect_in(where, role, temporary_name, databases.APPLICATION_NAME)) as owner:
+        with closing(connect_in(where, role, temporary_name, application_names.BACKUP)) as owner:
             runner.migrate(
                 owner,
                 load_tracks(self._app.tracks(), self._settings.client_migrations_dir),

@@ -8,6 +8,7 @@ from appliance import settings
 from appliance.backups.backup_errors import BackupError
 from appliance.backups.server import checksums, databases
 from appliance.backups.server.checksums import Checksums
+from appliance.database import application_names
 from appliance.postgres import binaries, config
 from appliance.system.limits import ResourceLimits
 from appliance.system.process import PIPE, RunningProcess
@@ -28,7 +29,7 @@ def prepare_environment() -> None:
     """Have these programs write values the same way wherever they run, and say who they are."""
     settings.set_variable("PGTZ", "UTC")
     settings.set_variable("PGOPTIONS", databases.SESSION_OPTIONS)
-    settings.set_variable("PGAPPNAME", databases.APPLICATION_NAME)
+    settings.set_variable("PGAPPNAME", application_names.BACKUP)
 
 
 def job_count(resources: ResourceLimits) -> int:
