@@ -6,13 +6,13 @@ from pathlib import Path
 from appliance.backups.destinations import from_settings
 from appliance.backups.destinations.destination import Destination
 from appliance.backups.format.encryption import Keyring
-from appliance.backups.progress import Progress, Report
 from appliance.backups.restore.restore_cluster import ClusterBuilder
 from appliance.backups.server import pg_tools
 from appliance.backups.service import BackupService
 from appliance.settings import Settings
 from appliance.storage.paths import Storage
 from appliance.system.limits import detect
+from appliance.system.progress import Progress, Report
 from appliance.system.system_users import SystemUsers
 
 

@@ -17,8 +17,8 @@ from appliance.backups.backup_errors import (
     KeyRefusedError,
 )
 from appliance.backups.backup_status import Verification
-from appliance.backups.catalog import Catalog, CatalogEntry
 from appliance.backups.create import create_backup
+from appliance.backups.destinations.catalog import Catalog, CatalogEntry
 from appliance.backups.destinations.destination import Destination
 from appliance.backups.destinations.folder import FolderDestination
 from appliance.backups.destinations.replicate import Replication

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from appliance.backups import descriptions
-from appliance.backups.catalog import CatalogEntry
+from appliance.backups.destinations.catalog import CatalogEntry
 from appliance.cli.progress_bar import size
 from appliance.system.text import counted
 

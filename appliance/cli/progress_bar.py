@@ -5,7 +5,7 @@ import time
 
 import click
 
-from appliance.backups.progress import Step
+from appliance.system.progress import Step
 from appliance.system.text import counted
 
 _ON_TERMINAL_EVERY_S = 0.2

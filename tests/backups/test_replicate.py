@@ -9,8 +9,8 @@ from appliance.backups.backup_errors import DestinationError, DiskSpaceError
 from appliance.backups.destinations import replicate
 from appliance.backups.destinations.folder import FolderDestination
 from appliance.backups.destinations.replicate import Replication
-from appliance.backups.progress import Progress, silent
 from appliance.storage.paths import Storage
+from appliance.system.progress import Progress, silent
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from appliance.backups.create.dump import Dumper
 from appliance.backups.disk_space import DiskSpace
 from appliance.backups.format.encryption import Encryptor
 from appliance.backups.format.manifest import Manifest, describe
-from appliance.backups.progress import Progress
 from appliance.backups.server import databases
 from appliance.database.connect import Connection
 from appliance.migrations import ledger
@@ -17,6 +16,7 @@ from appliance.migrations.tracks import Track
 from appliance.postgres import config
 from appliance.storage.paths import Storage
 from appliance.system.files import fsync
+from appliance.system.progress import Progress
 
 IDENTITY_FILE = "identity.age"
 

@@ -16,10 +16,11 @@ from appliance.backups.backup_errors import BackupError
 from appliance.backups.disk_space import DiskSpace
 from appliance.backups.format.encryption import Encryptor
 from appliance.backups.format.manifest import DatabaseDump
-from appliance.backups.progress import CopyProgress, Progress
 from appliance.backups.server import checksums, databases, pg_tools
 from appliance.backups.server.checksums import Checksums
+from appliance.backups.server.copy_progress import CopyProgress
 from appliance.system.process import PIPE, RunningProcess, run
+from appliance.system.progress import Progress
 
 ROLES_FILE = "roles.sql"
 DATABASES_FOLDER = "databases"

@@ -9,8 +9,8 @@ from appliance.backups.destinations.destination import Destination
 from appliance.backups.destinations.folder import FolderDestination
 from appliance.backups.disk_space import DiskSpace
 from appliance.backups.format.manifest import Manifest
-from appliance.backups.progress import Progress
 from appliance.storage.paths import Storage
+from appliance.system.progress import Progress
 
 
 class Replication:

@@ -9,11 +9,10 @@ from typing import Any
 
 from appliance.backups import build_service
 from appliance.backups.backup_errors import BackupError, BadRequestError
-from appliance.backups.catalog import CatalogEntry
 from appliance.backups.descriptions import describe, describe_fully, describe_pruned
+from appliance.backups.destinations.catalog import CatalogEntry
 from appliance.backups.jobs import job_requests, job_results
 from appliance.backups.jobs.schedule import BACKUP, DRILL, Job, Schedule, covers, interval
-from appliance.backups.progress import Step
 from appliance.backups.retention import is_generated
 from appliance.backups.service import BackupService
 from appliance.errors import ApplianceError
@@ -22,6 +21,7 @@ from appliance.settings import Settings
 from appliance.storage import lock
 from appliance.storage.paths import Storage
 from appliance.system.log import write_line
+from appliance.system.progress import Step
 from appliance.system.system_users import SystemUsers
 from appliance.system.text import extent
 

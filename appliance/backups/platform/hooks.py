@@ -18,7 +18,6 @@ from appliance.backups.format import manifest as manifests
 from appliance.backups.format.manifest import Manifest
 from appliance.backups.platform import choose_source
 from appliance.backups.platform.choose_source import RestoreSource
-from appliance.backups.progress import Progress
 from appliance.backups.restore import load, restore_cluster
 from appliance.backups.restore.load import Source
 from appliance.backups.restore.restore_cluster import ClusterBuilder
@@ -29,6 +28,7 @@ from appliance.storage import copy_detection, lock
 from appliance.storage.lock import Owner
 from appliance.storage.paths import Storage
 from appliance.system.files import rename_durably, write_json
+from appliance.system.progress import Progress
 from appliance.system.system_users import SystemUsers
 
 ACTOR = "platform"

@@ -6,14 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from appliance.backups.backup_errors import DamagedError
-from appliance.backups.catalog import Catalog, CatalogEntry
+from appliance.backups.destinations.catalog import Catalog, CatalogEntry
 from appliance.backups.destinations.destination import Destination
 from appliance.backups.disk_space import DiskSpace
 from appliance.backups.format import manifest as manifests
 from appliance.backups.format.encryption import Decryptor, Keyring
 from appliance.backups.format.manifest import Manifest
-from appliance.backups.progress import Progress
 from appliance.backups.restore.load import Source
+from appliance.system.progress import Progress
 
 
 class BackupReader:

@@ -9,7 +9,6 @@ from pathlib import Path
 from appliance.backups.backup_errors import NotFoundError
 from appliance.backups.disk_space import DiskSpace
 from appliance.backups.format.manifest import DatabaseDump
-from appliance.backups.progress import Progress
 from appliance.backups.restore import load
 from appliance.backups.restore.load import Loader, Source
 from appliance.backups.server import databases, temporary_server
@@ -18,6 +17,7 @@ from appliance.storage import copy_detection, lock
 from appliance.storage.paths import Storage
 from appliance.system.files import fsync_directory, rename_durably, write_json
 from appliance.system.limits import MEBIBYTE, ResourceLimits
+from appliance.system.progress import Progress
 from appliance.system.system_users import SystemUsers
 
 _FORMAT = 1

@@ -19,7 +19,6 @@ from psycopg import sql
 from appliance.backups.backup_errors import BackupError, ConflictError
 from appliance.backups.disk_space import DiskSpace
 from appliance.backups.format.manifest import DatabaseDump
-from appliance.backups.progress import Progress
 from appliance.backups.restore import load
 from appliance.backups.restore.load import Loader, Source
 from appliance.backups.server import databases
@@ -29,6 +28,7 @@ from appliance.migrations.tracks import load_tracks
 from appliance.postgres import config
 from appliance.settings import Settings
 from appliance.storage.paths import Storage
+from appliance.system.progress import Progress
 
 _TERMINATE_EVERY_S = 0.01
 # After a crash in the middle of the swap.
