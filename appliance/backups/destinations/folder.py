@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from appliance.backups.backup_errors import ConflictError, DamagedError, DestinationError
-from appliance.backups.destinations import copying
+from appliance.backups.destinations import local_files
 from appliance.backups.destinations.destination import (
     DAY_S,
     STAGING,
@@ -24,7 +24,7 @@ from appliance.backups.destinations.destination import (
     name_taken_error,
     not_found_error,
 )
-from appliance.backups.destinations.folder_errors import check_space, os_errors_explained
+from appliance.backups.destinations.local_files import check_space, os_errors_explained
 from appliance.backups.format import backup_name
 from appliance.backups.format import manifest as manifests
 from appliance.backups.format.manifest import Manifest
@@ -195,7 +195,7 @@ class FolderDestination:
 
     def _complete(self, manifest: Manifest, staged: Path) -> None:
         manifests.write(manifest, staged)
-        copying.sync_tree(staged)
+        local_files.sync_tree(staged)
         try:
             rename_durably(staged, self.path / manifest.name)
         except OSError as error:
@@ -208,8 +208,8 @@ def _copy(
     manifest: Manifest, source: Path, target: Path, report: ReportBytes, *, durable: bool
 ) -> None:
     for file in manifest.files:
-        blocks = copying.read_checked(source, file, manifest.name, report)
-        copying.write(blocks, target / file.path, durable=durable)
+        blocks = local_files.read_checked(source, file, manifest.name, report)
+        local_files.write(blocks, target / file.path, durable=durable)
 
 
 def _remove(path: Path) -> None:

@@ -1,14 +1,15 @@
 """Backups in an S3 bucket: Amazon's, R2, MinIO and others that speak it."""
 
+import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from appliance.backups.backup_errors import DamagedError, DestinationError, NotFoundError
-from appliance.backups.destinations import copying
+from appliance.backups.destinations import local_files
 from appliance.backups.destinations.bucket import (
     Bucket,
     NoSuchObjectError,
@@ -30,13 +31,14 @@ from appliance.backups.destinations.destination import (
     name_taken_error,
     not_found_error,
 )
-from appliance.backups.destinations.folder_errors import check_space, os_errors_explained
-from appliance.backups.destinations.s3_copying import altered_error, is_there, receive, send
+from appliance.backups.destinations.local_files import BLOCK_BYTES, Block
 from appliance.backups.format import backup_name
 from appliance.backups.format import manifest as manifests
-from appliance.backups.format.manifest import Manifest
+from appliance.backups.format.manifest import File, Manifest, damaged_error
 
 _LISTING_THREADS = 8
+_PART_BYTES = 8 << 20
+_MOST_PARTS = 10_000
 
 
 class S3Destination:
@@ -95,25 +97,25 @@ class S3Destination:
         self._mark(manifest.name)
         for file in manifest.files:
             found = here.get(f"{manifest.name}/{file.path}")
-            if is_there(self._bucket, manifest.name, file, folder, found):
+            if self._is_there(manifest.name, file, folder, found):
                 report(file.size)
             else:
-                send(self._bucket, manifest.name, file, folder, report)
+                self._send(manifest.name, file, folder, report)
         self._complete(manifest)
 
     def fetch(self, manifest: Manifest, folder: Path, report: ReportBytes) -> None:
         """Copy a backup from here; see Destination."""
         check_manifest(manifest)
-        check_space(folder, manifest.size)
+        local_files.check_space(folder, manifest.size)
         here = {entry.key: entry for entry in self._bucket.objects(manifest.name)}
         if f"{manifest.name}/{manifests.FILE}" not in here:
             raise missing_error(manifest.name, self.where, _found(here))
         for file in manifest.files:
             found = here.get(f"{manifest.name}/{file.path}")
-            blocks = receive(self._bucket, manifest.name, file, found)
-            with os_errors_explained(folder, manifest.size):
-                checked = copying.checked(blocks, file, manifest.name, report)
-                copying.write(checked, folder / file.path, durable=False)
+            blocks = self._receive(manifest.name, file, found)
+            with local_files.os_errors_explained(folder, manifest.size):
+                checked = local_files.checked(blocks, file, manifest.name, report)
+                local_files.write(checked, folder / file.path, durable=False)
 
     def folder_of(self, name: str) -> None:
         """None: it must be fetched."""
@@ -171,7 +173,7 @@ class S3Destination:
                 raise (name_taken_error(manifest.name, self.where) if taken else error) from None
         if self._content(key) != body:
             self._bucket.delete([key])
-            raise altered_error(key, self._bucket)
+            raise self._altered(key)
         with suppress(DestinationError):
             self._bucket.delete([f"{manifest.name}/{STAGING}"])
 
@@ -179,6 +181,96 @@ class S3Destination:
         with suppress(NoSuchObjectError):
             return self._bucket.read(key)
         return None
+
+    def _is_there(self, backup: str, file: File, folder: Path, found: S3Object | None) -> bool:
+        """Whether the bucket has this file already; raises DamagedError if `folder` has another."""
+        if found is None or found.size != file.size:
+            return False
+        tag = _ETag(file.size)
+        for _ in tag.over(local_files.read_checked(folder, file, backup, lambda _: None)):
+            pass
+        return self._arrived(found.key, file, found.tag, tag)
+
+    def _send(self, backup: str, file: File, folder: Path, report: ReportBytes) -> None:
+        key, tag, part = f"{backup}/{file.path}", _ETag(file.size), _part_bytes(file.size)
+        blocks = tag.over(local_files.read_checked(folder, file, backup, report))
+        if file.size > part:
+            answered = self._bucket.put_parts(key, blocks, part)
+        else:
+            answered = self._bucket.put(key, b"".join(blocks))
+        if not self._arrived(key, file, answered, tag):
+            self._bucket.delete([key])
+            raise self._altered(key)
+
+    def _receive(self, backup: str, file: File, found: S3Object | None) -> Iterator[Block]:
+        """A file's blocks; raises DamagedError if what is there cannot be the file."""
+        if found is None:
+            raise damaged_error(backup, f"{file.path} is missing")
+        if found.size != file.size:
+            raise damaged_error(backup, f"{file.path} has {found.size} bytes, not {file.size}")
+        return self._bucket.blocks(found.key, file.size)
+
+    def _arrived(self, key: str, file: File, answered: str, tag: "_ETag") -> bool:
+        if answered == str(tag):
+            return True
+        digest = hashlib.sha256()
+        for block in self._bucket.blocks(key, file.size):
+            digest.update(block)
+        return digest.hexdigest() == file.sha256
+
+    def _altered(self, key: str) -> DestinationError:
+        return DestinationError(
+            f"{key} did not arrive in {self.where} as it was sent.",
+            "Store the backup again; if that does not help, its server or the way there is broken.",
+        )
+
+
+class _ETag:
+    """Computes the ETag of a file: the MD5 of its bytes, or that of the MD5s of its parts.
+
+    Servers that encrypt with KMS, and R2 for parts, have others; those say nothing.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._part = _part_bytes(size)
+        self._in_parts = size > self._part
+        self._digests: list[bytes] = []
+        self._digest = _md5()
+        self._filled = 0
+
+    def over(self, blocks: Iterable[Block]) -> Iterator[Block]:
+        """Pass blocks of 1 MiB on and compute; the last one may be smaller."""
+        for block in blocks:
+            self._digest.update(block)
+            self._filled += len(block)
+            if self._in_parts and self._filled == self._part:
+                self._end_part()
+            yield block
+        if self._in_parts and self._filled:
+            self._end_part()
+
+    def __str__(self) -> str:
+        if not self._in_parts:
+            return self._digest.hexdigest()
+        return f"{_md5(b''.join(self._digests)).hexdigest()}-{len(self._digests)}"
+
+    def _end_part(self) -> None:
+        self._digests.append(self._digest.digest())
+        self._digest, self._filled = _md5(), 0
+
+
+def _md5(content: bytes = b"") -> "hashlib._Hash":
+    return hashlib.md5(content, usedforsecurity=False)
+
+
+def _part_bytes(size: int) -> int:
+    """In parts of how many bytes a file is sent: 8 MiB, and more above 78 GiB, as S3 has it.
+
+    >>> _part_bytes(1 << 30), _part_bytes(100 << 30)
+    (8388608, 11534336)
+    """
+    blocks = -(-size // (_MOST_PARTS * BLOCK_BYTES))
+    return max(_PART_BYTES, blocks * BLOCK_BYTES)
 
 
 def _found(keys: Iterable[str]) -> set[str]:
