@@ -2,14 +2,13 @@
 
 import shutil
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, closing, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from appliance.backups import backup_status, retention
-from appliance.backups.audited import audited
+from appliance.backups import audit, backup_status, retention
 from appliance.backups.backup_errors import (
     BackupError,
     DestinationError,
@@ -223,8 +222,13 @@ class BackupService:
                 shutil.rmtree(folder, ignore_errors=True)
         return [table for dump in source.manifest.databases for table in dump.tables]
 
-    def _audited(self, action: str, name: str | None, **facts: int) -> AbstractContextManager[None]:
-        return audited(self._storage, self._actor, action, name, **facts)
+    @contextmanager
+    def _audited(self, action: str, name: str | None, **facts: int) -> Iterator[None]:
+        with (
+            audit.audited(self._storage, self._actor, action, name, **facts),
+            databases.postgres_errors_explained(),
+        ):
+            yield
 
 
 def _is_about_the_backup(error: ApplianceError, *, by_hand: bool) -> bool:
