@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from appliance.backups import descriptions
+from appliance.backups.format.backup_name import BackupName
 from appliance.backups.service import BackupService
 from appliance.cli import backup_options, backup_table, context
 from appliance.cli.main import print_json
@@ -37,12 +38,12 @@ def create(name: str | None, to: tuple[str, ...], folder: Path | None, as_json: 
     Ends with 1 unless it is kept in every destination.
     """
     with _service(as_json, folder=folder, destinations=to) as service:
-        made = service.create(name)
+        entry = service.create(None if name is None else BackupName(name))
     if as_json:
-        print_json(descriptions.describe_fully(made))
+        print_json(descriptions.describe_fully(entry))
     else:
-        weight = size(made.manifest.size if made.manifest else 0)
-        click.echo(f"Made {made.name} ({weight}), kept in {', '.join(made.destinations)}.")
+        weight = size(entry.manifest.size if entry.manifest else 0)
+        click.echo(f"Made {entry.name} ({weight}), kept in {', '.join(entry.destinations)}.")
 
 
 @backup.command(name="list")
@@ -77,7 +78,7 @@ def list_(folder: Path | None, as_json: bool) -> int:
 def show(name: str, folder: Path | None, as_json: bool) -> int:
     """Show what is in a backup. Ends with 1 if it is damaged."""
     with _service(as_json, folder=folder) as service:
-        found = descriptions.describe_fully(service.catalog.find(name))
+        found = descriptions.describe_fully(service.catalog.find(BackupName(name)))
     if as_json:
         print_json(found)
     else:
@@ -98,7 +99,7 @@ def verify(name: str, as_json: bool, **where: Any) -> None:
     Ends with 1 if it is not what it says, or cannot be opened.
     """
     with _service_to_read(as_json, **where) as service:
-        proof = service.verify(name)
+        proof = service.verify(BackupName(name))
     if as_json:
         print_json(vars(proof))
     else:
@@ -123,7 +124,7 @@ def restore(name: str, force: bool, as_json: bool, **where: Any) -> None:
     not run. Nothing has changed then.
     """
     with _service_to_read(as_json, **where) as service:
-        manifest = service.restore(name, force=force)
+        manifest = service.restore(BackupName(name), force=force)
     if as_json:
         print_json({"name": name, "restored": True, "created_at": manifest.created_at})
     else:
@@ -164,10 +165,10 @@ def delete(name: str, yes: bool, folder: Path | None, as_json: bool) -> None:
     Ends with 1 if nobody is there to say yes, or a destination is away: nothing is removed then.
     """
     with _service(as_json, folder=folder) as service:
-        service.catalog.find(name)
+        service.catalog.find(BackupName(name))
         if not yes:
             _ask(f"Remove {name}?")
-        freed = service.delete(name)
+        freed = service.delete(BackupName(name))
     if as_json:
         print_json({"name": name, "bytes_freed": freed})
     else:

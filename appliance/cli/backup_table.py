@@ -52,7 +52,7 @@ def _row(one: CatalogEntry) -> tuple[str, ...]:
         return one.name, "", "", kept_in, f"DAMAGED: {one.fault.message}"
     facts = descriptions.describe(one)
     made = facts["created_at"].replace("T", " ")[:16]
-    damaged = ", ".join(name for name in one.everywhere if name not in one.destinations)
+    damaged = ", ".join(name for name in one.copies_in if name not in one.destinations)
     noted = ("encrypted" if facts["encrypted"] else "", damaged and f"DAMAGED in {damaged}")
     return one.name, made, f"{size(facts['size']):>8}", kept_in, ", ".join(filter(None, noted))
 

@@ -9,8 +9,11 @@ from appliance.backups.backup_errors import DestinationError, DiskSpaceError
 from appliance.backups.destinations import replicate
 from appliance.backups.destinations.folder import FolderDestination
 from appliance.backups.destinations.replicate import Replication
+from appliance.backups.format.backup_name import BackupName
 from appliance.storage.paths import Storage
 from appliance.system.progress import Progress, silent
+
+NAME = BackupName("made")
 
 
 @pytest.fixture
@@ -40,8 +43,8 @@ def test_a_full_folder_is_passed_over(
 ) -> None:
     (tmp_path / "nas").mkdir()
     nas = FolderDestination("nas", tmp_path / "nas", make=False)
-    staged, home = Replication([full, nas], storage, Progress(silent)).stage("made")
-    assert (staged.parent, home) == (nas.path, nas)
+    staged = Replication([full, nas], storage, Progress(silent)).stage(NAME)
+    assert (staged.folder.parent, staged.kept_in) == (nas.path, ("nas",))
     assert list(full.path.iterdir()) == []
 
 
@@ -52,8 +55,8 @@ def test_where_no_folder_can_take_it_the_storage_does(
     bucket = FolderDestination("bucket", tmp_path / "bucket", make=False)
     # As a bucket it is no folder.
     destinations = [full, away, Wrapped(bucket)]
-    staged, home = Replication(destinations, storage, Progress(silent)).stage("made")
-    assert (staged.parent, home) == (storage.backups, None)
+    staged = Replication(destinations, storage, Progress(silent)).stage(NAME)
+    assert (staged.folder.parent, staged.kept_in) == (storage.backups, ())
 
 
 def test_if_none_can_take_it_the_reason_of_the_first_is_told(
@@ -61,9 +64,9 @@ def test_if_none_can_take_it_the_reason_of_the_first_is_told(
 ) -> None:
     away = FolderDestination("away", tmp_path / "away", make=False)
     with pytest.raises(DiskSpaceError):
-        Replication([full, away], storage, Progress(silent)).stage("made")
+        Replication([full, away], storage, Progress(silent)).stage(NAME)
     with pytest.raises(DestinationError):
-        Replication([away, full], storage, Progress(silent)).stage("made")
+        Replication([away, full], storage, Progress(silent)).stage(NAME)
     assert list(full.path.iterdir()) == list(storage.backups.iterdir()) == []
 
 

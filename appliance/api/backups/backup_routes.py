@@ -7,7 +7,7 @@ from typing import Any
 from appliance.api.backups import backup_models
 from appliance.api.backups.backup_problems import check_backup_name
 from appliance.api.backups.delegated_endpoints import WORK, DelegatedEndpoint, DelegatedResource
-from appliance.backups.format import backup_name
+from appliance.backups.format.backup_name import BackupName
 from appliance.backups.jobs import job_results
 from appliance.database.units_of_work import Database
 from appliance.settings import Settings
@@ -59,7 +59,7 @@ def resources(
 
 def _new(asked: RequestValues) -> dict[str, Any]:
     # A name of ours is given here already, so that a 202 can say it.
-    return {"name": asked.body.name or backup_name.generate(datetime.now(UTC))}
+    return {"name": asked.body.name or BackupName.generate(datetime.now(UTC))}
 
 
 def _nothing(_asked: RequestValues) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from appliance.backups.create.dump import Dumper
 from appliance.backups.disk_space import DiskSpace
 from appliance.backups.format.encryption import Encryptor
 from appliance.backups.format.manifest import Manifest, describe
+from appliance.backups.format.staged_backup import StagedBackup
 from appliance.backups.server import databases
 from appliance.database.connect import Connection
 from appliance.migrations import ledger
@@ -25,24 +26,22 @@ _TRACKS = ("engine", "client")
 
 def create_backup(
     storage: Storage,
-    folder: Path,
-    name: str,
+    staged: StagedBackup,
     encryptor: Encryptor | None,
     *,
     jobs: int,
     progress: Progress,
 ) -> Manifest:
-    """Dump the running database into an empty `folder`; returns the manifest, not written.
+    """Dump the running database into a staged backup; returns the manifest to commit it with.
 
     Call it while holding the lock on backups. Every file is on the disk and was read back at the
     return. Raises ApplianceError or OSError; what is in the folder then is of no use.
     """
-    created_at = _now()
+    created_at, folder = _now(), staged.folder
     # Whoever cannot be reached is said to be so; pg_dumpall would only fail.
     with closing(databases.connect_to(storage.run, databases.MAINTENANCE)) as connection:
         # What a killed restore has left would take disk space.
         databases.drop_temporary(connection)
-    folder.mkdir(mode=0o750, exist_ok=True)
     disk_space = DiskSpace(folder)
     disk_space.check()
     dumper = Dumper(
@@ -58,7 +57,7 @@ def create_backup(
     for path in (*files, folder, *(path for path in folder.rglob("*") if path.is_dir())):
         fsync(path)
     return Manifest(
-        name=name,
+        name=staged.name,
         created_at=created_at,
         finished_at=_now(),
         appliance_version=__version__,

@@ -14,7 +14,6 @@ from appliance.backups.backup_errors import DestinationError
 from appliance.backups.destinations.destination import ReportBytes
 from appliance.backups.format.manifest import File, damaged_error
 from appliance.storage.paths import mebibytes
-from appliance.system.files import fsync_directory
 
 Block = bytes | memoryview
 
@@ -66,12 +65,6 @@ def write(blocks: Iterable[Block], target: Path, *, durable: bool) -> None:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-
-
-def sync_tree(folder: Path) -> None:
-    """Make every file's name below a folder durable; their content is already."""
-    for path, _, _ in os.walk(folder, topdown=False):
-        fsync_directory(Path(path))
 
 
 @contextmanager

@@ -20,11 +20,8 @@ from appliance.backups.destinations.bucket import (
 )
 from appliance.backups.destinations.destination import (
     DAY_S,
-    STAGING,
     ReportBytes,
     StoredBackup,
-    can_be_name,
-    check_manifest,
     check_name_matches,
     is_incomplete,
     missing_error,
@@ -32,9 +29,9 @@ from appliance.backups.destinations.destination import (
     not_found_error,
 )
 from appliance.backups.destinations.local_files import BLOCK_BYTES, Block
-from appliance.backups.format import backup_name
 from appliance.backups.format import manifest as manifests
-from appliance.backups.format.manifest import File, Manifest, damaged_error
+from appliance.backups.format.backup_name import BackupName, names_among
+from appliance.backups.format.manifest import STAGING, File, Manifest, damaged_error
 
 _LISTING_THREADS = 8
 _PART_BYTES = 8 << 20
@@ -75,13 +72,12 @@ class S3Destination:
 
     def list_manifests(self) -> list[StoredBackup]:
         """All backups here by name; see Destination."""
-        found = [name for name in self._bucket.folders() if can_be_name(name)]
+        names = names_among(self._bucket.folders())
         with ThreadPoolExecutor(_LISTING_THREADS) as threads:
-            return [entry for entry in threads.map(self._entry, found) if entry]
+            return [entry for entry in threads.map(self._entry, names) if entry]
 
-    def read_manifest(self, name: str) -> Manifest:
+    def read_manifest(self, name: BackupName) -> Manifest:
         """The manifest of one backup; raises NotFoundError, DamagedError."""
-        backup_name.check(name)
         try:
             text = self._bucket.read(f"{name}/{manifests.FILE}")
         except NoSuchObjectError:
@@ -90,7 +86,6 @@ class S3Destination:
 
     def store(self, manifest: Manifest, folder: Path, report: ReportBytes) -> None:
         """Copy a backup to here; see Destination. Called again, it sends what is not here yet."""
-        check_manifest(manifest)
         here = {entry.key: entry for entry in self._bucket.objects(manifest.name)}
         if f"{manifest.name}/{manifests.FILE}" in here:
             raise name_taken_error(manifest.name, self.where)
@@ -105,7 +100,6 @@ class S3Destination:
 
     def fetch(self, manifest: Manifest, folder: Path, report: ReportBytes) -> None:
         """Copy a backup from here; see Destination."""
-        check_manifest(manifest)
         local_files.check_space(folder, manifest.size)
         here = {entry.key: entry for entry in self._bucket.objects(manifest.name)}
         if f"{manifest.name}/{manifests.FILE}" not in here:
@@ -117,13 +111,11 @@ class S3Destination:
                 checked = local_files.checked(blocks, file, manifest.name, report)
                 local_files.write(checked, folder / file.path, durable=False)
 
-    def folder_of(self, name: str) -> None:
+    def folder_of(self, name: BackupName) -> None:
         """None: it must be fetched."""
-        backup_name.check(name)
 
-    def delete(self, name: str) -> int:
+    def delete(self, name: BackupName) -> int:
         """Remove a backup; returns bytes freed. Broken off, `clean` removes the rest."""
-        backup_name.check(name)
         sizes = {entry.key: entry.size for entry in self._bucket.objects(name)}
         if f"{name}/{manifests.FILE}" not in sizes and not is_incomplete(name, _found(sizes)):
             raise not_found_error(name, self.where)
@@ -142,7 +134,7 @@ class S3Destination:
                 whole = f"{name}/{manifests.FILE}" in keys
                 self._remove(name, set() if whole else keys)
 
-    def _entry(self, name: str) -> StoredBackup | None:
+    def _entry(self, name: BackupName) -> StoredBackup | None:
         try:
             manifest = self.read_manifest(name)
             sizes = {entry.key: entry.size for entry in self._bucket.objects(name)}
@@ -278,10 +270,10 @@ def _found(keys: Iterable[str]) -> set[str]:
     return {key.split("/")[1] for key in keys}
 
 
-def _by_folder(objects: list[S3Object]) -> dict[str, list[S3Object]]:
+def _by_folder(objects: list[S3Object]) -> dict[BackupName, list[S3Object]]:
     folders: dict[str, list[S3Object]] = {}
     for entry in objects:
         folder, slash, _ = entry.key.partition("/")
-        if slash and can_be_name(folder):
+        if slash:
             folders.setdefault(folder, []).append(entry)
-    return folders
+    return {name: folders[name] for name in names_among(folders)}

@@ -11,9 +11,9 @@ from appliance.backups import build_service
 from appliance.backups.backup_errors import BackupError, BadRequestError
 from appliance.backups.descriptions import describe, describe_fully, describe_pruned
 from appliance.backups.destinations.catalog import CatalogEntry
+from appliance.backups.format.backup_name import BackupName
 from appliance.backups.jobs import job_requests, job_results
 from appliance.backups.jobs.schedule import BACKUP, DRILL, Job, Schedule, covers, interval
-from appliance.backups.retention import is_generated
 from appliance.backups.service import BackupService
 from appliance.errors import ApplianceError
 from appliance.handoff.channel import Channel
@@ -93,8 +93,12 @@ def _act(
     return result
 
 
+def _name(arguments: dict[str, Any]) -> BackupName:
+    return BackupName(str(arguments["name"]))
+
+
 def _restore(service: BackupService, arguments: dict[str, Any]) -> dict[str, Any]:
-    name = str(arguments["name"])
+    name = _name(arguments)
     manifest = service.restore(name, force=arguments.get("force") is True)
     return {"name": name, "restored": True, "created_at": manifest.created_at}
 
@@ -105,15 +109,17 @@ def _list(service: BackupService) -> dict[str, Any]:
 
 
 def _delete(service: BackupService, arguments: dict[str, Any]) -> dict[str, Any]:
-    name = str(arguments["name"])
+    name = _name(arguments)
     return {"name": name, "bytes_freed": service.delete(name)}
 
 
 _ACTIONS: dict[str, Callable[[BackupService, dict[str, Any]], Any]] = {
-    "create": lambda service, given: describe_fully(service.create(given.get("name"))),
+    "create": lambda service, given: describe_fully(
+        service.create(_name(given) if given.get("name") is not None else None)
+    ),
     "list": lambda service, _: _list(service),
-    "show": lambda service, given: describe_fully(service.catalog.find(str(given["name"]))),
-    "verify": lambda service, given: asdict(service.verify(str(given["name"]))),
+    "show": lambda service, given: describe_fully(service.catalog.find(_name(given))),
+    "verify": lambda service, given: asdict(service.verify(_name(given))),
     "restore": _restore,
     "delete": _delete,
     "prune": lambda service, given: describe_pruned(service.prune(int(given["keep"]))),
@@ -147,11 +153,11 @@ def _do(schedule: Schedule, name: str, work: Callable[[Job | None], str]) -> Non
 
 def _back_up(service: BackupService, settings: Settings, job: Job | None) -> str:
     unfinished = _unfinished(service, job) if job else None
-    made = service.complete(unfinished.name) if unfinished else service.create()
+    entry = service.complete(unfinished.name) if unfinished else service.create()
     verb = "completed" if unfinished else "made"
-    said = f"{verb} the scheduled backup {made.name}, kept in {', '.join(made.destinations)}"
+    said = f"{verb} the scheduled backup {entry.name}, kept in {', '.join(entry.destinations)}"
     try:
-        pruned = service.prune(settings.backup_retention, made)
+        pruned = service.prune(settings.backup_retention, entry)
     except ApplianceError as error:
         # The backup is made, and the next run removes what is too much.
         return f"{said}; older ones could not be removed: {error}"
@@ -161,7 +167,7 @@ def _back_up(service: BackupService, settings: Settings, job: Job | None) -> str
 def _unfinished(service: BackupService, job: Job) -> CatalogEntry | None:
     """The backup that an earlier try has made, if it only has to get to where it could not."""
     for one in service.of_this_cluster():
-        if one.created_at and is_generated(one.name):
+        if one.created_at and one.name.is_generated:
             made_at = datetime.fromisoformat(one.created_at).timestamp()
             return one if covers(job, made_at, time.time()) else None
     return None

@@ -12,10 +12,11 @@ import psycopg
 
 from appliance.backups import audit, exclusive
 from appliance.backups.backup_errors import ConflictError, NotFoundError
-from appliance.backups.create import create_backup
-from appliance.backups.format import backup_name
+from appliance.backups.create.create_backup import create_backup
 from appliance.backups.format import manifest as manifests
+from appliance.backups.format.backup_name import BackupName
 from appliance.backups.format.manifest import Manifest
+from appliance.backups.format.staged_backup import StagedBackup
 from appliance.backups.platform import choose_source
 from appliance.backups.platform.choose_source import RestoreSource
 from appliance.backups.restore import load, restore_cluster
@@ -27,7 +28,7 @@ from appliance.postgres import cluster
 from appliance.storage import copy_detection, lock
 from appliance.storage.lock import Owner
 from appliance.storage.paths import Storage
-from appliance.system.files import rename_durably, write_json
+from appliance.system.files import write_json
 from appliance.system.progress import Progress
 from appliance.system.system_users import SystemUsers
 
@@ -63,13 +64,12 @@ def pre_backup(storage: Storage, *, jobs: int, progress: Progress) -> Manifest:
         _note_failure(storage)
         try:
             with exclusive.holding(storage, "pre-backup hook", wait_s=OTHERS_LIMIT_S):
-                made = _dump(storage, jobs, progress)
+                return _dump(storage, jobs, progress)
         except BaseException:
             copy_detection.close_window(storage)
             # It may have moved to another container since the hook began.
             _note_failure(storage)
             raise
-    return made
 
 
 def post_restore(
@@ -108,35 +108,35 @@ def take_ownership(storage: Storage, users: SystemUsers) -> int:
 
 
 def _dump(storage: Storage, jobs: int, progress: Progress) -> Manifest:
-    staging = storage.backups / _STAGING
     shutil.rmtree(storage.hook_backup, ignore_errors=True)
-    made = _dump_wherever_it_is(storage, staging, jobs, progress)
-    rename_durably(staging, storage.hook_backup)
-    audit.record(storage, "hook pre-backup", ACTOR, name=made.name, ok=True, size=made.size)
-    storage.hook_failure.unlink(missing_ok=True)
-    copy_detection.open_window(storage, made.name)
-    manifests.write(made, storage.hook_backup)
-    return made
-
-
-def _dump_wherever_it_is(
-    storage: Storage, staging: Path, jobs: int, progress: Progress
-) -> Manifest:
     tries = 0
     while True:
         tries += 1
         owner = lock.read_owner(storage)
-        shutil.rmtree(staging, ignore_errors=True)
-        try:
-            name = backup_name.generate(datetime.now(UTC))
-            with databases.postgres_errors_explained():
-                return create_backup.create_backup(
-                    storage, staging, name, None, jobs=jobs, progress=progress
-                )
-        except (ApplianceError, OSError):
-            shutil.rmtree(staging, ignore_errors=True)
-            if tries == _TRIES or not _moved(storage, owner):
-                raise
+        with _stage(storage) as staged:
+            try:
+                with databases.postgres_errors_explained():
+                    manifest = create_backup(storage, staged, None, jobs=jobs, progress=progress)
+            except (ApplianceError, OSError):
+                if tries == _TRIES or not _moved(storage, owner):
+                    raise
+            else:
+                _publish(storage, staged, manifest)
+                return manifest
+
+
+def _stage(storage: Storage) -> StagedBackup:
+    name = BackupName.generate(datetime.now(UTC))
+    return StagedBackup(name, storage.backups / _STAGING, storage.hook_backup)
+
+
+def _publish(storage: Storage, staged: StagedBackup, manifest: Manifest) -> None:
+    # Its manifest says that it is current, so that comes last.
+    staged.move_into_place()
+    audit.record(storage, "hook pre-backup", ACTOR, name=staged.name, ok=True, size=manifest.size)
+    storage.hook_failure.unlink(missing_ok=True)
+    copy_detection.open_window(storage, staged.name)
+    manifests.write(manifest, storage.hook_backup)
 
 
 def _moved(storage: Storage, owner: Owner | None) -> bool:
