@@ -12,8 +12,8 @@ from typing import Any
 from appliance.backups import backup_status, exclusive
 from appliance.backups.backup_errors import BackupError, ConflictError
 from appliance.errors import ApplianceError
-from appliance.storage.lock import now
 from appliance.storage.paths import Storage
+from appliance.system import clock
 from appliance.system.files import fsync_directory, give_to_owner_of
 
 Fact = str | int | float | bool | list[str] | None
@@ -48,7 +48,7 @@ def record(storage: Storage, action: str, actor: str, **facts: Fact) -> None:
     is `command line (user root)`, `key NAME`, `schedule` or `platform`. Usual facts are name, ok
     and message. Raises BackupError if it cannot be added.
     """
-    line = _line({"at": now(), "action": action, "actor": actor, **facts})
+    line = _line({"at": clock.timestamp(), "action": action, "actor": actor, **facts})
     try:
         descriptor = os.open(storage.backup_audit, _APPEND, 0o640)
         try:

@@ -5,12 +5,10 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from appliance.backups import audit, backup_status, retention
 from appliance.backups.backup_errors import (
     DestinationError,
-    DiskSpaceError,
     KeyRefusedError,
 )
 from appliance.backups.backup_status import Verification
@@ -27,9 +25,10 @@ from appliance.backups.restore.backup_reader import BackupReader
 from appliance.backups.restore.restore_cluster import ClusterBuilder
 from appliance.backups.restore.restore_online import OnlineRestore
 from appliance.backups.server import databases
-from appliance.errors import ApplianceError, DatabaseError
+from appliance.errors import ApplianceError, DatabaseError, DiskSpaceError
 from appliance.postgres import config
 from appliance.settings import Settings
+from appliance.system import clock
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class BackupService:
 
         If only some of them took it, it stays there, and BackupError says which did not.
         """
-        name = name or BackupName.generate(datetime.now(UTC))
+        name = name or BackupName.generate(clock.utc_now())
         with self._audited("create", name):
             self.catalog.refuse_taken(name)
             self._replication.clean_up()

@@ -14,9 +14,9 @@ from appliance.backups.format.backup_name import BackupName
 from appliance.backups.service import BackupService
 from appliance.cli import backup_options, backup_table, context
 from appliance.cli.main import print_json
-from appliance.cli.progress_bar import ProgressBar, size
+from appliance.cli.progress_bar import ProgressBar
 from appliance.errors import ApplianceError, ExitCode
-from appliance.system.text import extent
+from appliance.system.text import extent, size
 
 
 @click.group()

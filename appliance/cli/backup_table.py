@@ -7,8 +7,7 @@ import click
 
 from appliance.backups import descriptions
 from appliance.backups.destinations.catalog import CatalogEntry
-from appliance.cli.progress_bar import size
-from appliance.system.text import counted
+from appliance.system.text import counted, size
 
 _HEAD = ("NAME", "MADE (UTC)", "    SIZE", "KEPT IN", "NOTE")
 

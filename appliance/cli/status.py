@@ -1,7 +1,6 @@
 """What is going on: who owns the database, is the schema in sync, how big is it."""
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -11,7 +10,6 @@ from appliance import __version__
 from appliance.backups import backup_status
 from appliance.cli import context
 from appliance.cli.main import print_json
-from appliance.cli.progress_bar import size
 from appliance.database.connect import Connection, connect, reason
 from appliance.errors import ExitCode
 from appliance.handoff import history
@@ -21,8 +19,9 @@ from appliance.migrations.tracks import load_tracks
 from appliance.postgres import config
 from appliance.settings import Settings
 from appliance.storage import instances, lock
-from appliance.storage.paths import Storage, mebibytes
-from appliance.system.text import counted
+from appliance.storage.paths import Storage
+from appliance.system import clock
+from appliance.system.text import counted, mebibytes, size
 
 SHOWN = 5
 
@@ -53,7 +52,7 @@ def collect(settings: Settings, storage: Storage) -> dict[str, Any]:
             if owner is None or instance.instance != owner.instance
         ],
         "database": _database(settings, storage),
-        "backup": backup_status.read(storage).to_json(datetime.now(UTC)),
+        "backup": backup_status.read(storage).to_json(clock.utc_now()),
     }
 
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from appliance.backups import disk_space
-from appliance.backups.backup_errors import DestinationError, DiskSpaceError
-from appliance.backups.destinations import replicate
+from appliance.backups.backup_errors import DestinationError
 from appliance.backups.destinations.folder import FolderDestination
 from appliance.backups.destinations.replicate import Replication
 from appliance.backups.format.backup_name import BackupName
+from appliance.errors import DiskSpaceError
+from appliance.postgres import disk_space
 from appliance.storage.paths import Storage
 from appliance.system.progress import Progress, silent
 
@@ -29,12 +29,11 @@ def full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FolderDestination:
     """A folder on a disk that is full."""
     (tmp_path / "full").mkdir()
 
-    class DiskSpace(disk_space.DiskSpace):
-        def check(self, needed: int = 0) -> None:
-            if "full" in self._folder.parts:
-                raise DiskSpaceError("The disk of full has too little room.")
+    def check(folder: Path, _more_bytes: int = 0) -> None:
+        if "full" in folder.parts:
+            raise DiskSpaceError("The disk of full has too little room.")
 
-    monkeypatch.setattr(replicate, "DiskSpace", DiskSpace)
+    monkeypatch.setattr(disk_space, "check_to_go_on", check)
     return FolderDestination("full", tmp_path / "full", make=False)
 
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 from appliance.backups.backup_errors import BackupError
-from appliance.backups.disk_space import DiskSpace
 from appliance.backups.format.encryption import Encryptor
 from appliance.backups.format.manifest import DatabaseDump
 from appliance.backups.server import checksums, databases, pg_tools
 from appliance.backups.server.checksums import Checksums
 from appliance.backups.server.copy_progress import CopyProgress
+from appliance.postgres import disk_space
 from appliance.system.process import PIPE, RunningProcess, run
 from appliance.system.progress import Progress
 
@@ -40,14 +40,12 @@ class Dumper:
         *,
         jobs: int,
         progress: Progress,
-        disk_space: DiskSpace,
     ) -> None:
         self._server = socket_folder
         self._folder = folder
         self._encryptor = encryptor
         self._jobs = jobs
         self._progress = progress
-        self._disk_space = disk_space
 
     def roles(self) -> str:
         """Dump the roles; returns the file's path below the backup's folder."""
@@ -138,7 +136,7 @@ class Dumper:
             self._update(copy_progress)
 
     def _update(self, copy_progress: CopyProgress) -> None:
-        self._disk_space.check()
+        disk_space.check_to_go_on(self._folder)
         copy_progress.update()
 
 

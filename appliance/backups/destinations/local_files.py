@@ -13,7 +13,8 @@ from typing import BinaryIO
 from appliance.backups.backup_errors import DestinationError
 from appliance.backups.destinations.destination import ReportBytes
 from appliance.backups.format.manifest import File, damaged_error
-from appliance.storage.paths import mebibytes
+from appliance.system.limits import disk_space
+from appliance.system.text import mebibytes
 
 Block = bytes | memoryview
 
@@ -85,16 +86,15 @@ def os_errors_explained(folder: Path, needed_bytes: int = 0) -> Iterator[None]:
 def check_space(folder: Path, needed_bytes: int) -> None:
     """Make sure that a backup fits; raises DestinationError that says how much is free."""
     with os_errors_explained(folder):
-        status = os.statvfs(folder)
+        space = disk_space(folder)
     # Some network file systems do not say how large they are.
-    if status.f_blocks and status.f_bavail * status.f_frsize < needed_bytes:
+    if space.total_bytes and space.free_bytes < needed_bytes:
         raise disk_full_error(folder, needed_bytes)
 
 
 def disk_full_error(folder: Path, needed_bytes: int) -> DestinationError:
     """The error for a full disk or quota."""
-    status = os.statvfs(folder)
-    free = mebibytes(status.f_bavail * status.f_frsize)
+    free = mebibytes(disk_space(folder).free_bytes)
     need = f"the backup needs {mebibytes(needed_bytes)}, " if needed_bytes else ""
     return DestinationError(
         f"The folder {folder} has no room: {need}{free} are free.",

@@ -7,10 +7,11 @@ from pathlib import Path
 from appliance.backups.backup_errors import BackupError, DestinationError
 from appliance.backups.destinations.destination import Destination
 from appliance.backups.destinations.folder import FolderDestination
-from appliance.backups.disk_space import DiskSpace
 from appliance.backups.format.backup_name import BackupName
 from appliance.backups.format.manifest import Manifest
 from appliance.backups.format.staged_backup import StagedBackup
+from appliance.errors import ApplianceError, DiskSpaceError
+from appliance.postgres import disk_space
 from appliance.storage.paths import Storage
 from appliance.system.progress import Progress
 
@@ -37,15 +38,15 @@ class Replication:
     def stage(self, name: BackupName) -> StagedBackup:
         """A backup in the making, in the first destination that can take it, for `commit`.
 
-        Raises the first one's BackupError if no destination can; why one of them cannot is
+        Raises the first one's ApplianceError if no destination can; why one of them cannot is
         otherwise in the error of `store`.
         """
-        faults = []
+        faults: list[ApplianceError] = []
         for destination in self._destinations:
             if isinstance(destination, FolderDestination):
                 try:
                     return _with_disk_space(destination.stage(name))
-                except BackupError as error:
+                except (BackupError, DiskSpaceError) as error:
                     faults.append(error)
         if len(faults) == len(self._destinations):
             raise faults[0]
@@ -78,8 +79,8 @@ class Replication:
 
 def _with_disk_space(staged: StagedBackup) -> StagedBackup:
     try:
-        DiskSpace(staged.folder).check()
-    except BackupError:
+        disk_space.check_to_go_on(staged.folder)
+    except DiskSpaceError:
         staged.discard()
         raise
     return staged

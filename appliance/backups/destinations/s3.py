@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 from appliance.backups.backup_errors import DamagedError, DestinationError, NotFoundError
@@ -32,6 +31,7 @@ from appliance.backups.destinations.local_files import BLOCK_BYTES, Block
 from appliance.backups.format import manifest as manifests
 from appliance.backups.format.backup_name import BackupName, names_among
 from appliance.backups.format.manifest import STAGING, File, Manifest, damaged_error
+from appliance.system import clock
 
 _LISTING_THREADS = 8
 _PART_BYTES = 8 << 20
@@ -129,7 +129,7 @@ class S3Destination:
         for name, objects in _by_folder(self._bucket.objects()).items():
             keys = {entry.key for entry in objects}
             newest = max(entry.modified for entry in objects)
-            age_s = (datetime.now(UTC) - newest).total_seconds()
+            age_s = (clock.utc_now() - newest).total_seconds()
             if f"{name}/{STAGING}" in keys and age_s >= older_than_s:
                 whole = f"{name}/{manifests.FILE}" in keys
                 self._remove(name, set() if whole else keys)

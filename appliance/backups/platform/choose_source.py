@@ -1,6 +1,5 @@
 """Which state in a restored storage is the newest consistent one: the dump, or the cluster?"""
 
-import json
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -10,6 +9,7 @@ from appliance.backups.format import manifest
 from appliance.errors import ApplianceError
 from appliance.storage import copy_detection
 from appliance.storage.paths import Storage
+from appliance.system import notes
 
 _ANOTHER = (
     "Restore another backup: one that lies in its folder backups can be copied into an empty "
@@ -108,9 +108,5 @@ def _fault(folder: Path) -> str | None:
 
 
 def _failed_elsewhere(storage: Storage) -> bool:
-    try:
-        note = json.loads(storage.hook_failure.read_text(encoding="utf-8"))
-        owner = json.loads(storage.owner.read_text(encoding="utf-8"))
-        return bool(note["owner"] == owner["instance"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+    failure, owner = notes.read(storage.hook_failure), notes.read(storage.owner)
+    return "owner" in failure and failure["owner"] == owner.get("instance")

@@ -5,7 +5,6 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -28,7 +27,7 @@ from appliance.postgres import cluster
 from appliance.storage import copy_detection, lock
 from appliance.storage.lock import Owner
 from appliance.storage.paths import Storage
-from appliance.system.files import write_json
+from appliance.system import clock, notes
 from appliance.system.progress import Progress
 from appliance.system.system_users import SystemUsers
 
@@ -42,7 +41,6 @@ _BACK_LIMIT_S = 20.0
 _COPY_BEGINS_S = 5.0
 
 _STAGING = ".staging-hook"
-_FORMAT = 1
 _LOOK_EVERY_S = 0.1
 
 Say = Callable[[str], None]
@@ -126,7 +124,7 @@ def _dump(storage: Storage, jobs: int, progress: Progress) -> Manifest:
 
 
 def _stage(storage: Storage) -> StagedBackup:
-    name = BackupName.generate(datetime.now(UTC))
+    name = BackupName.generate(clock.utc_now())
     return StagedBackup(name, storage.backups / _STAGING, storage.hook_backup)
 
 
@@ -166,7 +164,7 @@ def _note_failure(storage: Storage) -> None:
     owner = lock.read_owner(storage)
     if owner is not None and owner.hostname != socket.gethostname():
         with suppress(OSError):
-            write_json(storage.hook_failure, {"format": _FORMAT, "owner": owner.instance})
+            notes.write(storage.hook_failure, {"owner": owner.instance})
 
 
 def _choose(storage: Storage, choice: str | None, say: Say) -> RestoreSource:

@@ -8,11 +8,11 @@ from pathlib import Path
 from appliance.backups.backup_errors import DamagedError
 from appliance.backups.destinations.catalog import Catalog, CatalogEntry
 from appliance.backups.destinations.destination import Destination
-from appliance.backups.disk_space import DiskSpace
 from appliance.backups.format import manifest as manifests
 from appliance.backups.format.encryption import Decryptor, Keyring
 from appliance.backups.format.manifest import Manifest
 from appliance.backups.restore.load import Source
+from appliance.postgres import disk_space
 from appliance.system.progress import Progress
 
 
@@ -70,7 +70,7 @@ class BackupReader:
         shutil.rmtree(fetched, ignore_errors=True)
         fetched.mkdir(mode=0o750)
         try:
-            DiskSpace(fetched).check(manifest.size)
+            disk_space.check_to_go_on(fetched, manifest.size)
             self._progress.begin(f"fetching from {destination.name}", manifest.size)
             with _naming_copy(destination):
                 destination.fetch(manifest, fetched, self._progress.add)

@@ -7,20 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.backups.backup_errors import NotFoundError
-from appliance.backups.disk_space import DiskSpace
 from appliance.backups.format.manifest import DatabaseDump
 from appliance.backups.restore import load
 from appliance.backups.restore.load import Loader, Source
 from appliance.backups.server import databases, temporary_server
-from appliance.postgres import cluster, config
-from appliance.storage import copy_detection, lock
+from appliance.postgres import cluster, config, disk_space
+from appliance.storage import copy_detection
 from appliance.storage.paths import Storage
-from appliance.system.files import fsync_directory, rename_durably, write_json
+from appliance.system import clock, notes
+from appliance.system.files import fsync_directory, rename_durably
 from appliance.system.limits import MEBIBYTE, ResourceLimits
 from appliance.system.progress import Progress
 from appliance.system.system_users import SystemUsers
 
-_FORMAT = 1
 # An empty cluster, and the log that a load writes.
 _CLUSTER_BYTES = 256 * MEBIBYTE
 
@@ -60,8 +59,8 @@ class ClusterBuilder:
             raise
 
     def check_room(self, folder: Path, dumps: Iterable[DatabaseDump]) -> None:
-        """Raise BackupError if there is too little room for a cluster with these databases."""
-        DiskSpace(folder).check(_CLUSTER_BYTES + sum(dump.size_bytes for dump in dumps))
+        """Raise DiskSpaceError if there is too little room for a cluster with these databases."""
+        disk_space.check_to_go_on(folder, _CLUSTER_BYTES + sum(dump.size_bytes for dump in dumps))
 
     def _load(self, server: Path, source: Source, dumps: list[DatabaseDump]) -> None:
         loader = Loader(server, source, private=True, jobs=self.jobs, progress=self.progress)
@@ -93,7 +92,7 @@ def check_database(server: Path, database: str) -> None:
 
 def begin_restore(storage: Storage) -> None:
     """Nobody may start the cluster from now on. Call it while holding the ownership lock."""
-    write_json(storage.restoring, {"format": _FORMAT, "since": lock.now()})
+    notes.write(storage.restoring, {"since": clock.timestamp()})
     if storage.pgdata_replaced.exists() and not storage.pgdata.exists():
         # The new one did not get its place.
         rename_durably(storage.pgdata_replaced, storage.pgdata)
