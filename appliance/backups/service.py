@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from appliance.backups import audit, backup_status, retention
 from appliance.backups.backup_errors import (
@@ -13,8 +14,8 @@ from appliance.backups.backup_errors import (
 )
 from appliance.backups.backup_status import Verification
 from appliance.backups.create.create_backup import create_backup
+from appliance.backups.destinations import from_settings
 from appliance.backups.destinations.catalog import Catalog, CatalogEntry
-from appliance.backups.destinations.destination import Destination
 from appliance.backups.destinations.replicate import Replication
 from appliance.backups.format import encryption
 from appliance.backups.format.backup_name import BackupName
@@ -24,11 +25,15 @@ from appliance.backups.restore import restore_online
 from appliance.backups.restore.backup_reader import BackupReader
 from appliance.backups.restore.restore_cluster import ClusterBuilder
 from appliance.backups.restore.restore_online import OnlineRestore
-from appliance.backups.server import databases
+from appliance.backups.server import databases, pg_tools
 from appliance.errors import ApplianceError, DatabaseError, DiskSpaceError
 from appliance.postgres import config
 from appliance.settings import Settings
+from appliance.storage.paths import Storage
 from appliance.system import clock
+from appliance.system.limits import detect
+from appliance.system.progress import Progress, Report
+from appliance.system.system_users import SystemUsers
 
 
 @dataclass(frozen=True)
@@ -47,17 +52,17 @@ class BackupService:
         self,
         settings: Settings,
         builder: ClusterBuilder,
-        destinations: Sequence[Destination],
+        catalog: Catalog,
         keyring: Keyring,
         actor: str,
     ) -> None:
-        self.catalog = Catalog(destinations)
+        self.catalog = catalog
         self._settings = settings
         self._builder = builder
         self._storage = builder.storage
         self._progress = builder.progress
-        self._reader = BackupReader(self.catalog, keyring, self._storage.backups, self._progress)
-        self._replication = Replication(destinations, self._storage, self._progress)
+        self._reader = BackupReader(catalog, keyring, self._storage.backups, self._progress)
+        self._replication = Replication(catalog.destinations, self._storage, self._progress)
         self._actor = actor
 
     def create(self, name: BackupName | None = None) -> CatalogEntry:
@@ -213,6 +218,34 @@ class BackupService:
             databases.postgres_errors_explained(),
         ):
             yield
+
+
+def build_service(
+    settings: Settings,
+    storage: Storage,
+    users: SystemUsers,
+    *,
+    actor: str,
+    report: Report,
+    destinations: Sequence[str] = (),
+    folder: Path | None = None,
+    identities: Sequence[str] = (),
+    passphrase: str | None = None,
+) -> BackupService:
+    """The service for a storage with all its destinations, the named ones, or one folder.
+
+    `identities` are texts of key files, besides BACKUP_IDENTITY; `passphrase` opens backups instead
+    of BACKUP_PASSPHRASE. Raises SettingsError or BadRequestError.
+    """
+    pg_tools.prepare_environment()
+    resources = detect(settings.num_cpus)
+    builder = ClusterBuilder(
+        storage, users, resources, pg_tools.job_count(resources), Progress(report)
+    )
+    keys = [*identities, *([settings.backup_identity] if settings.backup_identity else [])]
+    keyring = Keyring(keys, passphrase or settings.backup_passphrase)
+    catalog = Catalog(from_settings.select(settings, storage, destinations, folder))
+    return BackupService(settings, builder, catalog, keyring, actor)
 
 
 def _is_about_the_backup(error: ApplianceError, *, by_hand: bool) -> bool:

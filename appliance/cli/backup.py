@@ -196,7 +196,7 @@ def _service_to_read(
 
 @contextmanager
 def _service(as_json: bool, **options: Any) -> Iterator[BackupService]:
-    from appliance.backups import build_service
+    from appliance.backups.service import build_service
 
     settings, storage = context.load()
     context.require_storage(storage)
@@ -204,9 +204,7 @@ def _service(as_json: bool, **options: Any) -> Iterator[BackupService]:
     users = context.run_as_database_user(storage)
     line = ProgressBar(quiet=as_json)
     try:
-        yield build_service.build(
-            settings, storage, users, actor=actor, report=line.show, **options
-        )
+        yield build_service(settings, storage, users, actor=actor, report=line.show, **options)
     finally:
         line.clear()
 

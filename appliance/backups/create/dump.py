@@ -17,7 +17,7 @@ from appliance.backups.format.encryption import Encryptor
 from appliance.backups.format.manifest import DatabaseDump
 from appliance.backups.server import checksums, databases, pg_tools
 from appliance.backups.server.checksums import Checksums
-from appliance.backups.server.copy_progress import CopyProgress
+from appliance.backups.server.pg_tools import CopyProgress
 from appliance.postgres import disk_space
 from appliance.system.process import PIPE, RunningProcess, run
 from appliance.system.progress import Progress

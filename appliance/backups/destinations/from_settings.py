@@ -44,6 +44,16 @@ def from_settings(settings: Settings, storage: Storage) -> dict[str, Destination
     return found
 
 
+def select(
+    settings: Settings, storage: Storage, names: Iterable[str], only: Path | None
+) -> list[Destination]:
+    """All of them, the named ones if there are names, or `only` a folder that is called `dir`."""
+    every: dict[str, Destination] = (
+        from_settings(settings, storage) if only is None else {"dir": folder("dir", only, storage)}
+    )
+    return choose(every, list(names) or every)
+
+
 def folder(name: str, path: Path, storage: Storage) -> FolderDestination:
     """A folder that somebody named; raises BadRequestError if it is one of the database's own.
 

@@ -7,14 +7,12 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from appliance.backups import build_service
 from appliance.backups.backup_errors import BackupError, BadRequestError
 from appliance.backups.descriptions import describe, describe_fully, describe_pruned
-from appliance.backups.destinations.catalog import CatalogEntry
 from appliance.backups.format.backup_name import BackupName
 from appliance.backups.jobs import job_requests, job_results
 from appliance.backups.jobs.schedule import BACKUP, DRILL, Job, Schedule, covers, interval
-from appliance.backups.service import BackupService
+from appliance.backups.service import BackupService, build_service
 from appliance.errors import ApplianceError
 from appliance.handoff.channel import Channel
 from appliance.settings import Settings
@@ -44,9 +42,7 @@ def run(
     reporter = _ProgressReporter(caller)
     try:
         with _recording(storage, request):
-            service = build_service.build(
-                settings, storage, users, actor=actor, report=reporter.report
-            )
+            service = build_service(settings, storage, users, actor=actor, report=reporter.report)
             result = _act(service, settings, storage, request)
     except (ApplianceError, OSError) as failure:
         error = failure if isinstance(failure, ApplianceError) else BackupError(str(failure))
@@ -153,7 +149,7 @@ def _do(schedule: Schedule, name: str, work: Callable[[Job | None], str]) -> Non
 
 def _back_up(service: BackupService, settings: Settings, job: Job | None) -> str:
     unfinished = _unfinished(service, job) if job else None
-    entry = service.complete(unfinished.name) if unfinished else service.create()
+    entry = service.complete(unfinished) if unfinished else service.create()
     verb = "completed" if unfinished else "made"
     said = f"{verb} the scheduled backup {entry.name}, kept in {', '.join(entry.destinations)}"
     try:
@@ -164,12 +160,12 @@ def _back_up(service: BackupService, settings: Settings, job: Job | None) -> str
     return f"{said}; removed {', '.join(pruned.deleted_names)}" if pruned.deleted_names else said
 
 
-def _unfinished(service: BackupService, job: Job) -> CatalogEntry | None:
+def _unfinished(service: BackupService, job: Job) -> BackupName | None:
     """The backup that an earlier try has made, if it only has to get to where it could not."""
     for one in service.of_this_cluster():
         if one.created_at and one.name.is_generated:
             made_at = datetime.fromisoformat(one.created_at).timestamp()
-            return one if covers(job, made_at, time.time()) else None
+            return one.name if covers(job, made_at, time.time()) else None
     return None
 
 

@@ -5,7 +5,6 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 import psycopg
 
@@ -21,9 +20,8 @@ from appliance.backups.platform.choose_source import RestoreSource
 from appliance.backups.restore import load, restore_cluster
 from appliance.backups.restore.load import Source
 from appliance.backups.restore.restore_cluster import ClusterBuilder
-from appliance.backups.server import databases, server_checksums, temporary_server
+from appliance.backups.server import databases
 from appliance.errors import ApplianceError, StorageError
-from appliance.postgres import cluster
 from appliance.storage import copy_detection, lock
 from appliance.storage.lock import Owner
 from appliance.storage.paths import Storage
@@ -217,27 +215,12 @@ def _read_manifest(storage: Storage) -> Manifest:
 def _from_cluster(builder: ClusterBuilder, descriptor: int, only: str | None, say: Say) -> None:
     storage = builder.storage
     say("recovering the cluster")
-    user = builder.users.database
     if not storage.pgdata.exists():
         raise NotFoundError(
             f"There is no cluster in {storage.pgdata}.",
             "Unset RESTORE_FROM, or restore another backup.",
         )
-    cluster.check(storage, user)
-    cluster.write_configuration(storage.pgdata, storage, builder.users, builder.resources)
-    with temporary_server.run_postgres(storage.pgdata, {}, user, descriptor) as server:
-        if only is not None:
-            for gone in restore_cluster.keep_only(server, only):
-                say(f"RESTORE_DB={only}: the database {gone} was left out")
-        for name in _databases(server):
-            # Reads every page of every table, and with it every page's checksum.
-            server_checksums.read_database(server, name, builder.jobs)
-            restore_cluster.check_database(server, name)
+    for left_out in restore_cluster.recover(builder, descriptor, only):
+        say(f"RESTORE_DB={only}: the database {left_out} was left out")
     restore_cluster.end_restore(storage)
     say("every table of the cluster could be read")
-
-
-def _databases(server: Path) -> list[str]:
-    with databases.connect_to(server, databases.MAINTENANCE) as connection:
-        closed = databases.list_closed(connection)
-        return [name for name in databases.list_names(connection) if name not in closed]

@@ -15,7 +15,7 @@ from appliance.backups.backup_errors import BackupError, DamagedError
 from appliance.backups.format.encryption import Decryptor
 from appliance.backups.format.manifest import DatabaseDump, Manifest, Table
 from appliance.backups.server import checksums, databases, pg_tools, server_checksums
-from appliance.backups.server.copy_progress import CopyProgress
+from appliance.backups.server.pg_tools import CopyProgress
 from appliance.errors import ApplianceError
 from appliance.system.process import PIPE, RunningProcess
 from appliance.system.progress import Progress

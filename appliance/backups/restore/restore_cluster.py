@@ -10,7 +10,7 @@ from appliance.backups.backup_errors import NotFoundError
 from appliance.backups.format.manifest import DatabaseDump
 from appliance.backups.restore import load
 from appliance.backups.restore.load import Loader, Source
-from appliance.backups.server import databases, temporary_server
+from appliance.backups.server import databases, server_checksums, temporary_server
 from appliance.postgres import cluster, config, disk_space
 from appliance.storage import copy_detection
 from appliance.storage.paths import Storage
@@ -115,7 +115,25 @@ def end_restore(storage: Storage) -> None:
     shutil.rmtree(storage.pgdata_replaced, ignore_errors=True)
 
 
-def keep_only(server: Path, name: str) -> list[str]:
+def recover(builder: ClusterBuilder, lock_descriptor: int, only: str | None) -> list[str]:
+    """Start a cluster that was copied while it stood still, read all of it, and stop it again.
+
+    `only` names a database to keep alone; returns the names of those that were dropped. Raises
+    ApplianceError if anything in it cannot be read; it may be run again.
+    """
+    storage, user = builder.storage, builder.users.database
+    cluster.check(storage, user)
+    cluster.write_configuration(storage.pgdata, storage, builder.users, builder.resources)
+    with temporary_server.run_postgres(storage.pgdata, {}, user, lock_descriptor) as server:
+        dropped = [] if only is None else _keep_only(server, only)
+        for name in _open_databases(server):
+            # Reads every page of every table, and with it every page's checksum.
+            server_checksums.read_database(server, name, builder.jobs)
+            check_database(server, name)
+    return dropped
+
+
+def _keep_only(server: Path, name: str) -> list[str]:
     """Drop every other database of a cluster, and return their names.
 
     Raises NotFoundError if there is no such one.
@@ -131,3 +149,9 @@ def keep_only(server: Path, name: str) -> list[str]:
         for other in others:
             databases.drop(connection, other)
     return others
+
+
+def _open_databases(server: Path) -> list[str]:
+    with closing(databases.connect_to(server, databases.MAINTENANCE)) as connection:
+        closed = databases.list_closed(connection)
+        return [name for name in databases.list_names(connection) if name not in closed]
