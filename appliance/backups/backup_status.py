@@ -100,9 +100,9 @@ class BackupStatus:
         """A backup was made: what failed before is over."""
         return replace(self, backup=backup, failure=None)
 
-    def with_verification(self, proof: Verification) -> "BackupStatus":
+    def with_verification(self, last: Verification) -> "BackupStatus":
         """A trial restore ended."""
-        return replace(self, proof=proof, proven=proof if proof.ok else self.proven)
+        return replace(self, proof=last, proven=last if last.ok else self.proven)
 
     def without(self, name: str, newest: LastBackup | None) -> "BackupStatus":
         """A backup was removed; of those that are left `newest` is the newest.
@@ -149,9 +149,9 @@ def record_failure(storage: Storage, message: str) -> None:
     _write(storage, replace(read(storage), failure=LastFailure(clock.timestamp(), message)))
 
 
-def record_verification(storage: Storage, proof: Verification) -> None:
+def record_verification(storage: Storage, verification: Verification) -> None:
     """Record the result of a trial restore. Call it while holding the lock."""
-    _write(storage, read(storage).with_verification(proof))
+    _write(storage, read(storage).with_verification(verification))
 
 
 def record_removal(storage: Storage, name: str, newest: LastBackup | None) -> None:
@@ -162,8 +162,10 @@ def record_removal(storage: Storage, name: str, newest: LastBackup | None) -> No
         _write(storage, after)
 
 
-def _removed(proof: Verification | None, name: str) -> Verification | None:
-    return replace(proof, removed=True) if proof and proof.name == name else proof
+def _removed(verification: Verification | None, name: str) -> Verification | None:
+    if verification is None or verification.name != name:
+        return verification
+    return replace(verification, removed=True)
 
 
 def _write(storage: Storage, status: BackupStatus) -> None:

@@ -1,4 +1,4 @@
-"""Backups by hand: make, see, prove, restore, remove."""
+"""Backups by hand: make, see, verify, restore, remove."""
 
 import getpass
 import sys
@@ -55,16 +55,16 @@ def list_(folder: Path | None, as_json: bool) -> int:
     Ends with 1 if one of them is damaged or a destination is away; the others are listed then, too.
     """
     with _service(as_json, folder=folder) as service:
-        found, unreachable = service.catalog.all(), service.catalog.unreachable
+        entries, unreachable = service.catalog.all(), service.catalog.unreachable
     if as_json:
-        print_json([descriptions.describe(one) for one in found])
-    elif found:
-        backup_table.print_table(found)
+        print_json([descriptions.describe(one) for one in entries])
+    elif entries:
+        backup_table.print_table(entries)
     elif not unreachable:
         click.echo("There are no backups. Make one: appliance backup create")
     for error in unreachable:
         click.echo(f"appliance: {error}", err=True)
-    damaged = [one.name for one in found if one.fault]
+    damaged = [one.name for one in entries if one.fault]
     if damaged:
         click.echo(f"appliance: damaged: {', '.join(damaged)}.", err=True)
         click.echo("  What to do: appliance backup show NAME", err=True)
@@ -78,12 +78,12 @@ def list_(folder: Path | None, as_json: bool) -> int:
 def show(name: str, folder: Path | None, as_json: bool) -> int:
     """Show what is in a backup. Ends with 1 if it is damaged."""
     with _service(as_json, folder=folder) as service:
-        found = descriptions.describe_fully(service.catalog.find(BackupName(name)))
+        facts = descriptions.describe_fully(service.catalog.find(BackupName(name)))
     if as_json:
-        print_json(found)
+        print_json(facts)
     else:
-        backup_table.print_one(found)
-    return ExitCode.FAILURE if found["fault"] else ExitCode.OK
+        backup_table.print_one(facts)
+    return ExitCode.FAILURE if facts["fault"] else ExitCode.OK
 
 
 @backup.command(epilog="Example: appliance backup verify before-the-audit --from nas")
@@ -94,18 +94,19 @@ def show(name: str, folder: Path | None, as_json: bool) -> int:
 @backup_options.folder
 @backup_options.json
 def verify(name: str, as_json: bool, **where: Any) -> None:
-    """Prove that a backup can be restored, in a throwaway cluster beside the live one.
+    """Restore a backup into a throwaway cluster beside the live one, and compare.
 
     Ends with 1 if it is not what it says, or cannot be opened.
     """
     with _service_to_read(as_json, **where) as service:
-        proof = service.verify(BackupName(name))
+        verification = service.verify(BackupName(name))
     if as_json:
-        print_json(vars(proof))
+        print_json(vars(verification))
     else:
+        restored = extent(verification.tables, verification.rows)
         click.echo(
-            f"{name} restores: {extent(proof.tables, proof.rows)} as they were, and the books "
-            f"balance ({proof.seconds:g} s)."
+            f"{name} restores: {restored} as they were, and the books "
+            f"balance ({verification.seconds:g} s)."
         )
 
 

@@ -172,12 +172,17 @@ def _migrations_line(migrations: dict[str, Any]) -> str:
 
 
 def _backup_lines(backup: dict[str, Any]) -> list[str]:
-    last, failure, proof = backup["last_backup"], backup["last_failure"], backup["last_proof"]
-    lines = [f"{_last_backup(last)}; {_last_proven(backup['last_verified'])}"]
+    last, failure, verification = (
+        backup["last_backup"],
+        backup["last_failure"],
+        backup["last_proof"],
+    )
+    lines = [f"{_last_backup(last)}; {_last_verified(backup['last_verified'])}"]
     if failure:
         lines.append(f"the last attempt failed {_age(failure)}: {failure['message']}")
-    if proof and not proof["ok"]:
-        lines.append(f"{proof['name']} does not restore, seen {_age(proof)}: {proof['message']}")
+    if verification and not verification["ok"]:
+        seen = f"{verification['name']} does not restore, seen {_age(verification)}"
+        lines.append(f"{seen}: {verification['message']}")
     return lines
 
 
@@ -189,11 +194,11 @@ def _last_backup(last: dict[str, Any] | None) -> str:
     )
 
 
-def _last_proven(proven: dict[str, Any] | None) -> str:
-    if proven is None:
-        return "none was proven"
-    since = " (removed since)" if proven["removed"] else ""
-    return f"proven to restore: {proven['name']}{since}, {_age(proven)}"
+def _last_verified(verified: dict[str, Any] | None) -> str:
+    if verified is None:
+        return "none was verified"
+    since = " (removed since)" if verified["removed"] else ""
+    return f"verified by a restore: {verified['name']}{since}, {_age(verified)}"
 
 
 def _age(entry: dict[str, Any]) -> str:

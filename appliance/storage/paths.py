@@ -133,7 +133,7 @@ class Storage:
 
     @property
     def backup_status(self) -> Path:
-        """The last backup and the last proven restore, for everyone to read."""
+        """The last backup and the last one that was verified, for everyone to read."""
         return self.run / "backup-notes.json"
 
     @property

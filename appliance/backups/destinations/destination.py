@@ -86,18 +86,18 @@ def check_name_matches(manifest: Manifest, name: str, where: str) -> Manifest:
     )
 
 
-def is_incomplete(name: BackupName, found: Collection[str]) -> bool:
+def is_incomplete(name: BackupName, entries: Collection[str]) -> bool:
     """Whether a folder without a manifest was a backup, or is to become one by somebody's hand.
 
-    `found` are the names in it. What is somebody else's is not, nor what `clean` removes.
+    `entries` are the names in it. What is somebody else's is not, nor what `clean` removes.
     """
-    ours = name.is_generated or not _ROLES.isdisjoint(found)
-    return bool(found) and STAGING not in found and ours
+    ours = name.is_generated or not _ROLES.isdisjoint(entries)
+    return bool(entries) and STAGING not in entries and ours
 
 
-def missing_error(name: BackupName, where: str, found: Collection[str]) -> BackupError:
+def missing_error(name: BackupName, where: str, entries: Collection[str]) -> BackupError:
     """The error for a backup without a manifest, by the names that are in its folder."""
-    if is_incomplete(name, found):
+    if is_incomplete(name, entries):
         return manifests.damaged_error(
             name, f"it has no {manifests.FILE}, so it is not a whole backup"
         )

@@ -82,8 +82,8 @@ class FolderDestination:
 
     def folder_of(self, name: BackupName) -> Path:
         """Where the backup lies; raises NotFoundError, DamagedError if it has no manifest."""
-        if not (self._is_there() and self._has(name)):
-            raise missing_error(name, self.where, self._found(name))
+        if not (self._is_there() and self._has_manifest(name)):
+            raise missing_error(name, self.where, self._entries(name))
         return self.path / name
 
     def delete(self, name: BackupName) -> int:
@@ -125,14 +125,14 @@ class FolderDestination:
         except (DamagedError, DestinationError) as error:
             return StoredBackup(name, None, error)
 
-    def _has(self, name: BackupName) -> bool:
+    def _has_manifest(self, name: BackupName) -> bool:
         with os_errors_explained(self.path):
             return os.path.lexists(self.path / name / manifests.FILE)
 
     def _is_backup(self, name: BackupName) -> bool:
-        return self._has(name) or is_incomplete(name, self._found(name))
+        return self._has_manifest(name) or is_incomplete(name, self._entries(name))
 
-    def _found(self, name: BackupName) -> list[str]:
+    def _entries(self, name: BackupName) -> list[str]:
         # What this user may not look into is somebody else's.
         with suppress(OSError):
             return [entry.name for entry in (self.path / name).iterdir()]

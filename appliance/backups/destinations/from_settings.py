@@ -34,14 +34,14 @@ def from_settings(settings: Settings, storage: Storage) -> dict[str, Destination
         if given is None
         else folder(LOCAL, given, storage)
     )
-    found: dict[str, Destination] = {LOCAL: local}
+    destinations: dict[str, Destination] = {LOCAL: local}
     for entry in filter(None, (settings.backup_destinations or "").split(",")):
         name, _, where = entry.strip().partition("=")
         if where.startswith("s3:"):
-            found[name] = _s3(name, where, settings)
+            destinations[name] = _s3(name, where, settings)
         else:
-            found[name] = folder(name, Path(where), storage)
-    return found
+            destinations[name] = folder(name, Path(where), storage)
+    return destinations
 
 
 def select(

@@ -91,8 +91,8 @@ class S3Destination:
             raise name_taken_error(manifest.name, self.where)
         self._mark(manifest.name)
         for file in manifest.files:
-            found = here.get(f"{manifest.name}/{file.path}")
-            if self._is_there(manifest.name, file, folder, found):
+            stored = here.get(f"{manifest.name}/{file.path}")
+            if self._is_there(manifest.name, file, folder, stored):
                 report(file.size)
             else:
                 self._send(manifest.name, file, folder, report)
@@ -103,10 +103,10 @@ class S3Destination:
         local_files.check_space(folder, manifest.size)
         here = {entry.key: entry for entry in self._bucket.objects(manifest.name)}
         if f"{manifest.name}/{manifests.FILE}" not in here:
-            raise missing_error(manifest.name, self.where, _found(here))
+            raise missing_error(manifest.name, self.where, _top_names(here))
         for file in manifest.files:
-            found = here.get(f"{manifest.name}/{file.path}")
-            blocks = self._receive(manifest.name, file, found)
+            stored = here.get(f"{manifest.name}/{file.path}")
+            blocks = self._receive(manifest.name, file, stored)
             with local_files.os_errors_explained(folder, manifest.size):
                 checked = local_files.checked(blocks, file, manifest.name, report)
                 local_files.write(checked, folder / file.path, durable=False)
@@ -117,7 +117,7 @@ class S3Destination:
     def delete(self, name: BackupName) -> int:
         """Remove a backup; returns bytes freed. Broken off, `clean` removes the rest."""
         sizes = {entry.key: entry.size for entry in self._bucket.objects(name)}
-        if f"{name}/{manifests.FILE}" not in sizes and not is_incomplete(name, _found(sizes)):
+        if f"{name}/{manifests.FILE}" not in sizes and not is_incomplete(name, _top_names(sizes)):
             raise not_found_error(name, self.where)
         self._mark(name)
         self._bucket.delete([f"{name}/{manifests.FILE}"])
@@ -131,8 +131,8 @@ class S3Destination:
             newest = max(entry.modified for entry in objects)
             age_s = (clock.utc_now() - newest).total_seconds()
             if f"{name}/{STAGING}" in keys and age_s >= older_than_s:
-                whole = f"{name}/{manifests.FILE}" in keys
-                self._remove(name, set() if whole else keys)
+                committed = f"{name}/{manifests.FILE}" in keys
+                self._remove(name, set() if committed else keys)
 
     def _entry(self, name: BackupName) -> StoredBackup | None:
         try:
@@ -174,14 +174,14 @@ class S3Destination:
             return self._bucket.read(key)
         return None
 
-    def _is_there(self, backup: str, file: File, folder: Path, found: S3Object | None) -> bool:
+    def _is_there(self, backup: str, file: File, folder: Path, stored: S3Object | None) -> bool:
         """Whether the bucket has this file already; raises DamagedError if `folder` has another."""
-        if found is None or found.size != file.size:
+        if stored is None or stored.size != file.size:
             return False
         tag = _ETag(file.size)
         for _ in tag.over(local_files.read_checked(folder, file, backup, lambda _: None)):
             pass
-        return self._arrived(found.key, file, found.tag, tag)
+        return self._arrived(stored.key, file, stored.tag, tag)
 
     def _send(self, backup: str, file: File, folder: Path, report: ReportBytes) -> None:
         key, tag, part = f"{backup}/{file.path}", _ETag(file.size), _part_bytes(file.size)
@@ -194,13 +194,13 @@ class S3Destination:
             self._bucket.delete([key])
             raise self._altered(key)
 
-    def _receive(self, backup: str, file: File, found: S3Object | None) -> Iterator[Block]:
+    def _receive(self, backup: str, file: File, stored: S3Object | None) -> Iterator[Block]:
         """A file's blocks; raises DamagedError if what is there cannot be the file."""
-        if found is None:
+        if stored is None:
             raise damaged_error(backup, f"{file.path} is missing")
-        if found.size != file.size:
-            raise damaged_error(backup, f"{file.path} has {found.size} bytes, not {file.size}")
-        return self._bucket.blocks(found.key, file.size)
+        if stored.size != file.size:
+            raise damaged_error(backup, f"{file.path} has {stored.size} bytes, not {file.size}")
+        return self._bucket.blocks(stored.key, file.size)
 
     def _arrived(self, key: str, file: File, answered: str, tag: "_ETag") -> bool:
         if answered == str(tag):
@@ -265,7 +265,7 @@ def _part_bytes(size: int) -> int:
     return max(_PART_BYTES, blocks * BLOCK_BYTES)
 
 
-def _found(keys: Iterable[str]) -> set[str]:
+def _top_names(keys: Iterable[str]) -> set[str]:
     """What lies in a folder, by the keys of all that is below it."""
     return {key.split("/")[1] for key in keys}
 

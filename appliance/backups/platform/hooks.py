@@ -177,11 +177,11 @@ def _choose(storage: Storage, choice: str | None, say: Say) -> RestoreSource:
 
 
 def _choose_by_state(storage: Storage, say: Say) -> RestoreSource:
-    found = choose_source.inspect(storage)
-    chosen = choose_source.choose(found)
+    state = choose_source.inspect(storage)
+    chosen = choose_source.choose(state)
     if chosen is RestoreSource.CLUSTER:
         say("the storage was copied while it stood still")
-    elif found.one_generation:
+    elif state.one_generation:
         say("if it stood still while it was copied, its cluster is newer: RESTORE_FROM=pgdata")
     return chosen
 

@@ -140,12 +140,12 @@ class CopyProgress:
 
 def _read(reader: RunningProcess) -> Checksums:
     try:
-        found = checksums.read_script(reader.output)
+        contents = checksums.read_script(reader.output)
     except EOFError as error:
         reader.finish()
         raise BackupError(f"A script of Postgres ends too early: {error}.") from error
     reader.finish()
-    return found
+    return contents
 
 
 def _client(program: str, socket_folder: Path) -> Command:
