@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench import boots, image, knobs, report, statements, throughput
+from bench import against, boots, image, knobs, report, statements, throughput
 from bench.backups import run as backups
 from bench.backups import table as backups_table
 from bench.bare import Bare
@@ -68,6 +68,10 @@ class _Found:
 
 def _measure(chosen: Knobs, folder: Path) -> _Found:
     found, systems = _Found(), _systems(folder)
+    if chosen.against != Path():
+        _say(f"against {chosen.against}: {chosen.rounds} rounds of load, {chosen.boots} of boots")
+        found.figures += against.run(chosen, folder)
+        return found
     _say("warming up: compiling, and recording our app's SQL")
     _prepare(systems, folder)
     if chosen.wants("boots"):

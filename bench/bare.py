@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from appliance.apps.books.books import BOOKS
 from appliance.database import roles
 from appliance.database.connect import connect
 from appliance.migrations import runner
@@ -90,7 +91,9 @@ class Bare:
         with connect(self.storage, config.SUPERUSER, database="postgres") as superuser:
             roles.ensure(superuser)
         with connect(self.storage, config.OWNER_ROLE) as owner:
-            runner.migrate(owner, load_tracks(None), timeout_s=10, report=lambda _text: None)
+            runner.migrate(
+                owner, load_tracks(BOOKS.tracks(), None), timeout_s=10, report=lambda _text: None
+            )
 
     def _give(self, path: Path) -> None:
         if os.geteuid() == 0:

@@ -6,6 +6,7 @@ from typing import Any
 
 from appliance.api.app import create_app
 from appliance.api.serve import open_database
+from appliance.apps.books.books import BOOKS
 from appliance.migrations.schema_check import SchemaGate
 from appliance.migrations.tracks import load_tracks
 from appliance.settings import Settings
@@ -18,5 +19,9 @@ def make() -> Any:
     storage = Storage(settings.storage_dir)
     database = open_database(settings, storage)
     return create_app(
-        settings, storage, database, SchemaGate(database, load_tracks(None), skip=False)
+        settings,
+        storage,
+        database,
+        SchemaGate(database, load_tracks(BOOKS.tracks(), None), skip=False),
+        BOOKS,
     )

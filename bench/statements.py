@@ -12,7 +12,9 @@ from typing import Any, cast
 import falcon.testing
 
 from appliance.api.app import create_app
+from appliance.apps.books.books import BOOKS
 from appliance.database.connect import Connection, connect
+from appliance.database.pipeline import Query
 from appliance.database.units_of_work import Database
 from appliance.migrations.schema_check import SchemaGate
 from appliance.migrations.tracks import load_tracks
@@ -46,12 +48,16 @@ def record(storage: Storage, key: str) -> dict[str, dict[str, str]]:
     recording = cast(Connection, _Recording(connect(storage, config.API_ROLE), seen))
     database = Database(lambda: recording, storage.socket, hold_seconds=5.0)
     settings = Settings(storage_dir=storage.root)
-    gate = SchemaGate(database, load_tracks(None), skip=True)
-    client = falcon.testing.TestClient(create_app(settings, storage, database, gate))
+    gate = SchemaGate(database, load_tracks(BOOKS.tracks(), None), skip=True)
+    client = falcon.testing.TestClient(create_app(settings, storage, database, gate, BOOKS))
     found = {}
     for name, (request, purposes) in _PURPOSES.items():
         seen.clear()
         with _quiet():
+            if request.method == "GET":
+                # The first time that a path sees a key, it is looked at by itself.
+                _serve(client, request, key)
+                seen.clear()
             _serve(client, request, key)
         found[name] = _name(name, purposes.split(), seen)
     database.close()
@@ -69,27 +75,12 @@ class _Recording:
         self._seen.append(query)
         return self._connection.execute(query, *arguments, **options)
 
-    @property
-    def pgconn(self) -> "_RecordingCommands":
-        return _RecordingCommands(self._connection, self._seen)
+    def run(self, *queries: Query[Any]) -> list[Any]:
+        self._seen.extend(query.statement for query in queries)
+        return self._connection.run(*queries)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
-
-
-class _RecordingCommands:
-    """The connection under it, which our app uses for commands without parameters."""
-
-    def __init__(self, connection: Connection, seen: list[str]) -> None:
-        self._below = connection.pgconn
-        self._seen = seen
-
-    def exec_(self, command: bytes) -> Any:
-        self._seen.append(command.decode())
-        return self._below.exec_(command)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._below, name)
 
 
 @contextmanager

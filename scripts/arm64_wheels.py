@@ -17,7 +17,8 @@ PYTHONS = ("3.11", "3.12", "3.13")
 # pip takes no range of C libraries: each one up to that of Debian 12 is named.
 PLATFORMS = ["manylinux2014_aarch64", *(f"manylinux_2_{minor}_aarch64" for minor in range(17, 37))]
 PIN = re.compile(
-    r"^(?P<pin>[\w.,\[\]-]+==\S+)(?: ; (?P<marker>[^\\\n]+))?(?P<hashes>(?: \\\n +\S+)+)", re.M
+    r"^(?P<pin>[\w.,\[\]-]+==\S+)(?: ; (?P<marker>[^\\\n]+))?(?P<hashes>(?: \\\n +\S+)+)",
+    re.MULTILINE,
 )
 
 

@@ -91,9 +91,11 @@ class _Agent:
 
     def migrate(self) -> None:
         from appliance.agent import maintenance
+        from appliance.apps import registry
 
         try:
-            maintenance.migrate_at_start(self._settings, self._storage)
+            app = registry.load(self._settings.app)
+            maintenance.migrate_at_start(self._settings, self._storage, app)
         except ApplianceError as error:
             if not self._settings.skip_schema_check:
                 raise

@@ -5,13 +5,15 @@ from collections.abc import Collection
 
 import psycopg
 
+from appliance.apps import registry
+from appliance.apps.contract import App
 from appliance.database import roles
 from appliance.database.connect import Connection, connect, unreachable
 from appliance.database.reconnect import ReconnectPause
 from appliance.errors import DatabaseError
 from appliance.handoff import history
 from appliance.handoff.channel import Message
-from appliance.migrations import runner
+from appliance.migrations import ledger, runner
 from appliance.migrations.tracks import load_tracks
 from appliance.postgres import config
 from appliance.settings import Settings
@@ -27,15 +29,15 @@ _MIGRATE_AGAIN_AFTER_S = 0.2
 _PRUNE_TOKENS = "DELETE FROM appliance.commit_tokens WHERE created_at < now() - interval '1 hour'"
 
 
-def migrate(settings: Settings, storage: Storage, adopt: Collection[str] = ()) -> int:
+def migrate(settings: Settings, storage: Storage, app: App, adopt: Collection[str] = ()) -> int:
     """Make the roles and the database, then apply what is pending; returns how many files ran."""
     try:
-        return _migrate(settings, storage, adopt)
+        return _migrate(settings, storage, app, adopt)
     except psycopg.OperationalError as error:
         raise unreachable(storage, error) from error
 
 
-def migrate_at_start(settings: Settings, storage: Storage) -> None:
+def migrate_at_start(settings: Settings, storage: Storage, app: App) -> None:
     """Migrate, from the start again whenever the database goes away meanwhile.
 
     It may be another container's, which is killed or hands it to a third; and each file is
@@ -43,7 +45,7 @@ def migrate_at_start(settings: Settings, storage: Storage) -> None:
     """
     while True:
         try:
-            _migrate(settings, storage, ())
+            _migrate(settings, storage, app, ())
         except (DatabaseError, psycopg.OperationalError) as error:
             write_line(PROGRAM, f"migrating from the start again: {_first_line(error)}")
             time.sleep(_MIGRATE_AGAIN_AFTER_S)
@@ -89,18 +91,30 @@ def prune(storage: Storage) -> None:
         raise unreachable(storage, error) from error
 
 
-def _migrate(settings: Settings, storage: Storage, adopt: Collection[str]) -> int:
-    tracks = load_tracks(settings.client_migrations_dir)
+def _migrate(settings: Settings, storage: Storage, app: App, adopt: Collection[str]) -> int:
+    tracks = load_tracks(app.tracks(), settings.client_migrations_dir)
     with _wait_for_database(storage) as superuser:
         roles.ensure(superuser)
     with connect(storage, config.OWNER_ROLE, program=config.AGENT_APPLICATION) as owner:
-        return runner.migrate(
+        count = runner.migrate(
             owner,
             tracks,
             timeout_s=settings.migration_timeout,
             report=lambda text: write_line(PROGRAM, text),
             adopt=adopt,
         )
+        _say_what_nobody_serves(owner, app)
+    return count
+
+
+def _say_what_nobody_serves(owner: Connection, app: App) -> None:
+    for other in registry.others(app):
+        if any(ledger.read(owner, track) for track in other.tracks()):
+            write_line(
+                PROGRAM,
+                f"APP={app.name}: the tables of {other.name} stay as they are, and nobody serves "
+                "them",
+            )
 
 
 def _first_line(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """The WSGI app, wired on one screen."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import falcon
@@ -7,26 +8,24 @@ import falcon
 from appliance import __version__
 from appliance.api import health
 from appliance.api.backups import backup_routes as backups
-from appliance.apps.books.routes import ROUTES
+from appliance.apps.contract import App
 from appliance.database.units_of_work import Database
 from appliance.migrations.schema_check import SchemaGate
 from appliance.settings import Settings
 from appliance.storage.paths import Storage
 from appliance.web import docs_page, openapi, problems
-from appliance.web.operations import OperationResource
+from appliance.web.operations import OperationResource, Route
 from appliance.web.problems import ProblemError
 from appliance.web.request_log import RequestLog
 
-DESCRIPTION = (
-    "Double entry bookkeeping. Money is always a decimal string; debits are positive, credits "
-    "negative. Errors are problem documents (RFC 9457) with the request's id."
-)
+DESCRIPTION = "Errors are problem documents (RFC 9457) with the request's id."
 
 
 def create_app(
-    settings: Settings, storage: Storage, database: Database, gate: SchemaGate
+    settings: Settings, storage: Storage, database: Database, gate: SchemaGate, guest: App
 ) -> "falcon.App[Any, Any]":
-    """Make the app. It opens no connection before its first request."""
+    """Make the WSGI app, with a guest in it. It opens no connection before its first request."""
+    routes: Sequence[Route] = guest.routes()
     layers: list[Any] = [RequestLog(settings.trust_proxy_hops), _Gatekeeper(gate)]
     app: falcon.App[Any, Any] = falcon.App(middleware=layers)
     problems.install(app)
@@ -36,21 +35,22 @@ def create_app(
             route.path: OperationResource(
                 route.path, route.operations, database, settings.max_body_bytes
             )
-            for route in ROUTES
+            for route in routes
         },
         **backups.resources(settings, storage, database),
     }
     for path, resource in resources.items():
         app.add_route(path, resource)
-    docs_page.install(app, document())
+    docs_page.install(app, document(guest, routes))
     return app
 
 
-def document() -> dict[str, Any]:
+def document(guest: App, routes: Sequence[Route]) -> dict[str, Any]:
     """The OpenAPI document of everything above."""
-    books = [(route.path, route.operations) for route in ROUTES]
-    paths = [*health.ENDPOINTS, *books, *backups.ENDPOINTS]
-    return openapi.build("Appliance", __version__, DESCRIPTION, paths)
+    of_guest = [(route.path, route.operations) for route in routes]
+    paths = [*health.ENDPOINTS, *of_guest, *backups.ENDPOINTS]
+    description = f"{guest.description} {DESCRIPTION}".lstrip()
+    return openapi.build("Appliance", __version__, description, paths)
 
 
 class _Gatekeeper:

@@ -141,7 +141,8 @@ class _Checks:
 
     def migrations(self) -> dict[str, Any]:
         state = self._gate.state()
-        facts = {"engine": _track(state.engine), "client": _track(state.client)}
+        app = {"name": state.app.name, **_track(state.app)} if state.app else None
+        facts = {"engine": _track(state.engine), "app": app, "client": _track(state.client)}
         # The gate may be open although the schema is behind: SKIP_SCHEMA_CHECK.
         return {"ok": self._gate.open(), "message": state.message, **facts}
 

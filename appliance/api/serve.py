@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psycopg
 
+from appliance.apps.contract import App
 from appliance.database.connect import Connection, connect, unreachable
 from appliance.database.holds import Hold
 from appliance.database.units_of_work import Database
@@ -28,24 +29,25 @@ from appliance.system.system_users import SystemUser, drop_privileges
 PROGRAM = "api"
 
 _BACKLOG = 2048
-# Of each worker. There are more threads than that: a request that is held, or waits for its turn,
-# must not keep a health check waiting.
-_CONNECTIONS = 8
 # Under the proxy's 30 s, so that a slow statement gets an answer of ours.
 _STATEMENT_TIMEOUT_S = 25.0
 _SMALL_MIB = 512
-_WORKER_MIB = 192
 # Workers whose master was killed hold the port until they notice: a second, then their requests.
 _PORT_IS_FREED_IN_S = 5.0
 
 
 def run(
-    settings: Settings, storage: Storage, user: SystemUser, *, supervised: bool = False
+    settings: Settings,
+    storage: Storage,
+    user: SystemUser,
+    guest: App,
+    *,
+    supervised: bool = False,
 ) -> None:
-    """Serve until SIGTERM. Requests wait for the database; health answers at once."""
+    """Serve, with a guest, until SIGTERM. Requests are held; health answers at once."""
     listener = listen(settings.port)
     # Before the privileges are gone: the API's user need not be able to read the app's files.
-    tracks = load_tracks(settings.client_migrations_dir)
+    tracks = load_tracks(guest.tracks(), settings.client_migrations_dir)
     drop_privileges(user, Path(sys.prefix), Path(sys.base_prefix), Path(__file__), storage.run)
     if supervised:
         end_with_parent()
@@ -57,16 +59,16 @@ def run(
     database = open_database(settings, storage)
     gate = SchemaGate(database, tracks, skip=settings.skip_schema_check)
     gunicorn_server.serve(
-        lambda: app.create_app(settings, storage, database, gate),
+        lambda: app.create_app(settings, storage, database, gate, guest),
         listener.detach(),
         workers=workers,
         threads=threads,
     )
 
 
-def check_schema(settings: Settings, storage: Storage) -> None:
-    """The boot guard of the API alone: raise SchemaError if the engine track is behind."""
-    tracks = load_tracks(settings.client_migrations_dir)
+def check_schema(settings: Settings, storage: Storage, guest: App) -> None:
+    """The boot guard of the API alone: raise SchemaError if the schema is behind."""
+    tracks = load_tracks(guest.tracks(), settings.client_migrations_dir)
     try:
         with connect(storage, config.API_ROLE, program=PROGRAM) as connection:
             state = schema_check.read_schema_state(connection, tracks)
@@ -95,15 +97,14 @@ def open_database(settings: Settings, storage: Storage) -> Database:
         connect_as_api,
         storage.socket,
         settings.hold_seconds,
-        connections=_CONNECTIONS,
+        connections=config.API_CONNECTIONS,
         report=report,
     )
 
 
 def concurrency(settings: Settings, resources: ResourceLimits) -> tuple[int, int]:
     """Worker processes and threads in each, as memory and CPUs allow unless they are set."""
-    affordable = max(1, resources.memory_mib // _WORKER_MIB - 1)
-    workers = settings.web_workers or min(resources.cpus, affordable, 8)
+    workers = settings.web_workers or resources.api_workers
     threads = settings.web_threads or (16 if resources.memory_mib < _SMALL_MIB else 32)
     return workers, threads
 

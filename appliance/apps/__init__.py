@@ -1,1 +1,1 @@
-"""The apps that are built in."""
+"""The apps that can run in the API's process, one folder each; APP says which of them does."""

@@ -2,16 +2,17 @@
 
 from typing import Any
 
+from appliance.apps.contract import App
 from appliance.backups.destinations.catalog import CatalogEntry
 from appliance.backups.format.manifest import Manifest
 from appliance.backups.service import PruneResult
 from appliance.postgres import config
 
 
-def describe(entry: CatalogEntry) -> dict[str, Any]:
+def describe(entry: CatalogEntry, app: App) -> dict[str, Any]:
     """One backup in a list. What is damaged has a `fault`, and nothing that is not known."""
     manifest = entry.manifest
-    known = _facts(manifest) if manifest else {}
+    known = _facts(manifest, app) if manifest else {}
     return {
         "name": entry.name,
         "path": entry.path,
@@ -26,13 +27,13 @@ def describe(entry: CatalogEntry) -> dict[str, Any]:
     }
 
 
-def describe_fully(entry: CatalogEntry) -> dict[str, Any]:
+def describe_fully(entry: CatalogEntry, app: App) -> dict[str, Any]:
     """One backup with all that its manifest says, but the single files."""
     manifest = entry.manifest
     if manifest is None:
-        return describe(entry)
+        return describe(entry, app)
     return {
-        **describe(entry),
+        **describe(entry, app),
         "finished_at": manifest.finished_at,
         "appliance_version": manifest.appliance_version,
         "postgres_version": manifest.postgres_version,
@@ -60,13 +61,12 @@ def describe_pruned(pruned: PruneResult) -> dict[str, Any]:
     }
 
 
-def _facts(manifest: Manifest) -> dict[str, Any]:
+def _facts(manifest: Manifest, app: App) -> dict[str, Any]:
     return {
         "created_at": manifest.created_at,
         "size": manifest.size,
         "counts": {
-            "accounts": manifest.rows(config.DATABASE, "public.accounts"),
-            "transactions": manifest.rows(config.DATABASE, "public.transactions"),
+            name: manifest.rows(config.DATABASE, table) for name, table in app.counts.items()
         },
         "encrypted": manifest.encrypted,
         "compressed": True,

@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.apps.contract import App
 from appliance.backups import audit, backup_status, retention
 from appliance.backups.backup_errors import (
     DestinationError,
@@ -46,7 +47,7 @@ class PruneResult:
 
 
 class BackupService:
-    """The backups of one storage. `actor` is who acts, for the audit."""
+    """The backups of one storage, with the data of an app. `actor` is who acts, for the audit."""
 
     def __init__(
         self,
@@ -56,6 +57,7 @@ class BackupService:
         keyring: Keyring,
         actor: str,
     ) -> None:
+        self.app = builder.app
         self.catalog = catalog
         self._settings = settings
         self._builder = builder
@@ -125,14 +127,7 @@ class BackupService:
             restore_online.noting_that_nothing_changed(),
             self._reader.open(entry) as source,
         ):
-            OnlineRestore(
-                self._settings,
-                self._storage,
-                source,
-                jobs=self._builder.jobs,
-                progress=self._progress,
-                actor=self._actor,
-            ).run(force=force)
+            OnlineRestore(self._settings, self._builder, source, actor=self._actor).run(force=force)
         return source.manifest
 
     def delete(self, name: BackupName) -> int:
@@ -224,6 +219,7 @@ def build_service(
     settings: Settings,
     storage: Storage,
     users: SystemUsers,
+    app: App,
     *,
     actor: str,
     report: Report,
@@ -240,7 +236,7 @@ def build_service(
     pg_tools.prepare_environment()
     resources = detect(settings.num_cpus)
     builder = ClusterBuilder(
-        storage, users, resources, pg_tools.job_count(resources), Progress(report)
+        storage, users, app, resources, pg_tools.job_count(resources), Progress(report)
     )
     keys = [*identities, *([settings.backup_identity] if settings.backup_identity else [])]
     keyring = Keyring(keys, passphrase or settings.backup_passphrase)

@@ -40,7 +40,7 @@ def create(name: str | None, to: tuple[str, ...], folder: Path | None, as_json: 
     with _service(as_json, folder=folder, destinations=to) as service:
         entry = service.create(None if name is None else BackupName(name))
     if as_json:
-        print_json(descriptions.describe_fully(entry))
+        print_json(descriptions.describe_fully(entry, service.app))
     else:
         weight = size(entry.manifest.size if entry.manifest else 0)
         click.echo(f"Made {entry.name} ({weight}), kept in {', '.join(entry.destinations)}.")
@@ -57,7 +57,7 @@ def list_(folder: Path | None, as_json: bool) -> int:
     with _service(as_json, folder=folder) as service:
         entries, unreachable = service.catalog.all(), service.catalog.unreachable
     if as_json:
-        print_json([descriptions.describe(one) for one in entries])
+        print_json([descriptions.describe(one, service.app) for one in entries])
     elif entries:
         backup_table.print_table(entries)
     elif not unreachable:
@@ -78,7 +78,7 @@ def list_(folder: Path | None, as_json: bool) -> int:
 def show(name: str, folder: Path | None, as_json: bool) -> int:
     """Show what is in a backup. Ends with 1 if it is damaged."""
     with _service(as_json, folder=folder) as service:
-        facts = descriptions.describe_fully(service.catalog.find(BackupName(name)))
+        facts = descriptions.describe_fully(service.catalog.find(BackupName(name)), service.app)
     if as_json:
         print_json(facts)
     else:
@@ -103,10 +103,10 @@ def verify(name: str, as_json: bool, **where: Any) -> None:
     if as_json:
         print_json(vars(verification))
     else:
+        checked = f", and {service.app.checked}" if service.app.checked else ""
         restored = extent(verification.tables, verification.rows)
         click.echo(
-            f"{name} restores: {restored} as they were, and the books "
-            f"balance ({verification.seconds:g} s)."
+            f"{name} restores: {restored} as they were{checked} ({verification.seconds:g} s)."
         )
 
 
@@ -197,6 +197,7 @@ def _service_to_read(
 
 @contextmanager
 def _service(as_json: bool, **options: Any) -> Iterator[BackupService]:
+    from appliance.apps import registry
     from appliance.backups.service import build_service
 
     settings, storage = context.load()
@@ -205,7 +206,15 @@ def _service(as_json: bool, **options: Any) -> Iterator[BackupService]:
     users = context.run_as_database_user(storage)
     line = ProgressBar(quiet=as_json)
     try:
-        yield build_service(settings, storage, users, actor=actor, report=line.show, **options)
+        yield build_service(
+            settings,
+            storage,
+            users,
+            registry.load(settings.app),
+            actor=actor,
+            report=line.show,
+            **options,
+        )
     finally:
         line.clear()
 

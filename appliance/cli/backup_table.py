@@ -5,7 +5,6 @@ from typing import Any
 
 import click
 
-from appliance.backups import descriptions
 from appliance.backups.destinations.catalog import CatalogEntry
 from appliance.system.text import counted, size
 
@@ -49,11 +48,11 @@ def _row(one: CatalogEntry) -> tuple[str, ...]:
     kept_in = ", ".join(one.destinations)
     if one.fault:
         return one.name, "", "", kept_in, f"DAMAGED: {one.fault.message}"
-    facts = descriptions.describe(one)
-    made = facts["created_at"].replace("T", " ")[:16]
+    manifest = one.usable()
+    made = manifest.created_at.replace("T", " ")[:16]
     damaged = ", ".join(name for name in one.copies_in if name not in one.destinations)
-    noted = ("encrypted" if facts["encrypted"] else "", damaged and f"DAMAGED in {damaged}")
-    return one.name, made, f"{size(facts['size']):>8}", kept_in, ", ".join(filter(None, noted))
+    noted = ("encrypted" if manifest.encrypted else "", damaged and f"DAMAGED in {damaged}")
+    return one.name, made, f"{size(manifest.size):>8}", kept_in, ", ".join(filter(None, noted))
 
 
 def _keys(one: dict[str, Any]) -> str:

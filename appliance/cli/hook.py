@@ -30,6 +30,7 @@ def pre_backup() -> None:
 @hook.command(name="post-restore")
 def post_restore() -> None:
     """Make the database anew from what a backup of the platform holds. Nothing may run on it."""
+    from appliance.apps import registry
     from appliance.backups.platform import hooks
     from appliance.backups.restore.restore_cluster import ClusterBuilder
     from appliance.backups.server import pg_tools
@@ -38,11 +39,13 @@ def post_restore() -> None:
     settings, storage = context.load()
     users = system_users.detect()
     storage.prepare(users)
-    resources = detect(settings.num_cpus)
+    app, resources = registry.load(settings.app), detect(settings.num_cpus)
     descriptor = hooks.take_ownership(storage, users)
     pg_tools.prepare_environment()
     hooks.post_restore(
-        ClusterBuilder(storage, users, resources, pg_tools.job_count(resources), Progress(silent)),
+        ClusterBuilder(
+            storage, users, app, resources, pg_tools.job_count(resources), Progress(silent)
+        ),
         descriptor,
         only=settings.restore_db,
         choice=settings.restore_from,

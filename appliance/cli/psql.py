@@ -20,7 +20,7 @@ def psql(role: str, arguments: tuple[str, ...]) -> None:
     """Open psql on the appliance's database. All other ARGUMENTS go to psql.
 
     The roles are appliance (owns the schema), app (what the API may do) and postgres (the
-    superuser). For example: appliance psql --role app -c 'SELECT count(*) FROM transactions'
+    superuser). For example: appliance psql --role app -c 'SELECT now()'
     """
     _, storage = context.load()
     with context.connected(storage, role):

@@ -50,23 +50,25 @@ def api() -> None:
     behind this version (see SKIP_SCHEMA_CHECK).
     """
     from appliance.api import serve
+    from appliance.apps import registry
 
     settings = _load()
-    storage = Storage(settings.storage_dir)
-    serve.check_schema(settings, storage)
-    serve.run(settings, storage, system_users.detect().api)
+    storage, app = Storage(settings.storage_dir), registry.load(settings.app)
+    serve.check_schema(settings, storage, app)
+    serve.run(settings, storage, system_users.detect().api, app)
 
 
 @click.command()
 @click.option(
     "--adopt",
     multiple=True,
-    type=click.Choice(["engine", "client"]),
-    help="Write this track's files into its ledger without running them. May be given twice.",
+    type=click.Choice(["engine", *environment.APPS, "client"]),
+    help="Write this track's files into its ledger without running them. May be repeated.",
 )
 def migrate(adopt: tuple[str, ...]) -> None:
     """Apply pending migrations by hand, and end. `appliance up` does it by itself."""
     from appliance.agent import maintenance
+    from appliance.apps import registry
     from appliance.cli import context
     from appliance.postgres import config
 
@@ -74,7 +76,7 @@ def migrate(adopt: tuple[str, ...]) -> None:
     # By hand one wants to hear it at once; the agent waits for the database as long as it takes.
     with context.connected(storage, config.SUPERUSER, database="postgres"):
         pass
-    count = maintenance.migrate(settings, storage, adopt)
+    count = maintenance.migrate(settings, storage, registry.load(settings.app), adopt)
     done = "adopted or applied" if adopt else "applied"
     click.echo(
         f"{count} migration{'s' * (count != 1)} {done}."

@@ -7,6 +7,7 @@ import click
 import psycopg
 
 from appliance import __version__
+from appliance.apps import registry
 from appliance.backups import backup_status
 from appliance.cli import context
 from appliance.cli.main import print_json
@@ -57,7 +58,7 @@ def collect(settings: Settings, storage: Storage) -> dict[str, Any]:
 
 
 def _database(settings: Settings, storage: Storage) -> dict[str, Any]:
-    tracks = load_tracks(settings.client_migrations_dir)
+    tracks = load_tracks(registry.load(settings.app).tracks(), settings.client_migrations_dir)
     try:
         with connect(storage, config.OWNER_ROLE, program="appliance status") as connection:
             return {
@@ -92,6 +93,7 @@ def _migrations(state: SchemaState) -> dict[str, Any]:
     return {
         "in_sync": state.in_sync,
         "engine": asdict(state.engine),
+        "app": asdict(state.app) if state.app else None,
         "client": asdict(state.client),
     }
 
@@ -163,7 +165,7 @@ def _database_line(database: dict[str, Any]) -> str:
 
 
 def _migrations_line(migrations: dict[str, Any]) -> str:
-    tracks = [migrations[name] for name in ("engine", "client")]
+    tracks = [migrations[name] for name in ("engine", "app", "client") if migrations[name]]
     pending = [name for track in tracks for name in track["pending"]]
     return (
         ", ".join(f"{track['name']} {track['applied']:04d}" for track in tracks)

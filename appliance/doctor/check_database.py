@@ -2,6 +2,7 @@
 
 import psycopg
 
+from appliance.apps import registry
 from appliance.database.connect import connect, reason
 from appliance.doctor.finding import Finding, Subject, ok, problem, warning
 from appliance.migrations import schema_check
@@ -21,7 +22,8 @@ def cluster_files(subject: Subject) -> Finding:
 
 def schema(subject: Subject) -> Finding:
     """Is the schema what this version needs?"""
-    tracks = load_tracks(subject.settings.client_migrations_dir)
+    of_app = registry.load(subject.settings.app).tracks()
+    tracks = load_tracks(of_app, subject.settings.client_migrations_dir)
     try:
         with connect(subject.storage, config.OWNER_ROLE, program="appliance doctor") as connection:
             state = schema_check.read_schema_state(connection, tracks)
@@ -31,8 +33,7 @@ def schema(subject: Subject) -> Finding:
         return problem(state.message, "Apply them: appliance migrate")
     if state.client.pending:
         return warning(
-            f"{state.message} The app's own migrations are pending: "
-            f"{', '.join(state.client.pending)}.",
+            f"{state.message} Your own migrations are pending: {', '.join(state.client.pending)}.",
             "Apply them: appliance migrate",
         )
     return ok(state.message)

@@ -8,6 +8,13 @@ from appliance.database.connect import Connection
 from appliance.errors import SchemaError
 from appliance.migrations.tracks import Migration, Track
 
+_ENGINE = Track("engine", ())
+_LEDGERS = r"""
+    SELECT regexp_replace(relname, '_ledger$', '') FROM pg_class
+    WHERE relnamespace = 'appliance'::regnamespace AND relkind = 'r' AND relname LIKE '%\_ledger'
+    ORDER BY 1
+"""
+
 
 @dataclass(frozen=True)
 class AppliedMigration:
@@ -47,13 +54,23 @@ def create(connection: Connection, track: Track) -> None:
 
 
 def read(connection: Connection, track: Track) -> tuple[AppliedMigration, ...]:
-    """Every applied migration of the track, in order; empty if there is no ledger."""
+    """Every applied migration of the track, in order.
+
+    Where there is no ledger, that is what an older version has applied as the engine's.
+    """
     if not exists(connection, track):
-        return ()
+        return _from_the_engine(connection, track)
     rows = connection.execute(
         sql.SQL("SELECT number, name, checksum FROM {} ORDER BY number").format(_table(track))
     )
     return tuple(AppliedMigration(*row) for row in rows)
+
+
+def newest(connection: Connection) -> dict[str, int]:
+    """The last number applied, by the name of the track, for every ledger that there is."""
+    rows = connection.execute(_LEDGERS).fetchall()
+    entries = {name: read(connection, Track(name, ())) for (name,) in rows}
+    return {name: max((e.number for e in found), default=0) for name, found in entries.items()}
 
 
 def record(
@@ -92,6 +109,15 @@ def pending(track: Track, entries: tuple[AppliedMigration, ...]) -> tuple[Migrat
                 "Put the old content back and make the change in a new file.",
             )
     return tuple(m for m in track.migrations if m.number not in applied)
+
+
+def _from_the_engine(connection: Connection, track: Track) -> tuple[AppliedMigration, ...]:
+    if track.formerly is None:
+        return ()
+    if track.formerly not in (entry.name for entry in read(connection, _ENGINE)):
+        return ()
+    first = track.migrations[0]
+    return (AppliedMigration(first.number, first.name, first.checksum),)
 
 
 def _table(track: Track) -> sql.Identifier:

@@ -33,6 +33,7 @@ def plan(
     connection: Connection, tracks: tuple[Track, ...], adopt: Collection[str]
 ) -> tuple[Plan, ...]:
     """Decide what to do; raises SchemaError if files, ledgers and database do not fit together."""
+    _check_adopted(tracks, adopt)
     if not any(ledger.exists(connection, track) for track in tracks):
         _check_untouched(connection, tracks, adopt)
     plans = tuple(_plan(connection, track, track.name in adopt) for track in tracks)
@@ -51,6 +52,16 @@ def _plan(connection: Connection, track: Track, adopts: bool) -> Plan:
             "Run `appliance migrate` without --adopt.",
         )
     return Plan(track, ledger.pending(track, entries), adopts)
+
+
+def _check_adopted(tracks: tuple[Track, ...], adopt: Collection[str]) -> None:
+    names = [track.name for track in tracks]
+    for name in adopt:
+        if name not in names:
+            raise SchemaError(
+                f"There is no {name} track here to adopt; there are {', '.join(names)}.",
+                "Set APP to the app that made the tables.",
+            )
 
 
 def _check_untouched(

@@ -1,4 +1,4 @@
-"""Applies what is pending, engine first, under one advisory lock for both tracks."""
+"""Applies what is pending, engine first, under one advisory lock for all tracks."""
 
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -89,7 +89,10 @@ def _create_ledgers(connection: Connection, plans: tuple[Plan, ...]) -> None:
     if missing:
         with connection.transaction():
             for track in missing:
+                known = ledger.read(connection, track)
                 ledger.create(connection, track)
+                for migration in track.migrations[: len(known)]:
+                    ledger.record(connection, track, migration, 0, __version__)
 
 
 def _carry_out(connection: Connection, item: Plan, deadline: float, report: WriteLine) -> None:

@@ -21,41 +21,49 @@ class TrackState:
 
 @dataclass(frozen=True)
 class SchemaState:
-    """Where both tracks stand."""
+    """Where all tracks stand; `app` is None if there is no app."""
 
     engine: TrackState
+    app: TrackState | None
     client: TrackState
 
     @property
     def in_sync(self) -> bool:
-        """Whether the engine track has everything; a client track behind does not count."""
-        return not self.engine.pending
+        """Whether engine and app have everything; a client track behind does not count."""
+        return not any(track.pending for track in self._ours)
 
     @property
     def message(self) -> str:
         """What is missing, for people."""
-        if self.engine.applied > self.engine.required:
-            return (
-                f"The schema is ahead of this version (engine {self.engine.applied:04d}, needed "
-                f"{self.engine.required:04d}), which is fine."
-            )
-        if self.in_sync:
-            return f"The schema is in sync (engine {self.engine.applied:04d})."
-        return (
-            f"The database is behind this version: it needs engine migration "
-            f"{self.engine.required:04d}, the database has {self.engine.applied:04d}. "
-            f"Pending: {', '.join(self.engine.pending)}."
-        )
+        for track in self._ours:
+            if track.pending:
+                return (
+                    f"The database is behind this version: it needs {track.name} migration "
+                    f"{track.required:04d}, the database has {track.applied:04d}. "
+                    f"Pending: {', '.join(track.pending)}."
+                )
+        for track in self._ours:
+            if track.applied > track.required:
+                return (
+                    f"The schema is ahead of this version ({track.name} {track.applied:04d}, "
+                    f"needed {track.required:04d}), which is fine."
+                )
+        applied = ", ".join(f"{track.name} {track.applied:04d}" for track in self._ours)
+        return f"The schema is in sync ({applied})."
+
+    @property
+    def _ours(self) -> tuple[TrackState, ...]:
+        return (self.engine,) if self.app is None else (self.engine, self.app)
 
 
-def read_schema_state(connection: Connection, tracks: tuple[Track, Track]) -> SchemaState:
-    """Compare the ledgers with the files."""
-    engine, client = (_track_state(connection, track) for track in tracks)
-    return SchemaState(engine, client)
+def read_schema_state(connection: Connection, tracks: tuple[Track, ...]) -> SchemaState:
+    """Compare the ledgers with the files; `tracks` as `load_tracks` returns them."""
+    engine, *of_app, client = (_track_state(connection, track) for track in tracks)
+    return SchemaState(engine, of_app[0] if of_app else None, client)
 
 
 def check(state: SchemaState) -> None:
-    """Raise SchemaError if the engine track is behind."""
+    """Raise SchemaError if engine or app are behind."""
     if not state.in_sync:
         raise SchemaError(
             state.message,
@@ -66,7 +74,7 @@ def check(state: SchemaState) -> None:
 class SchemaGate:
     """Remembers that the schema is in sync: migrations only go forward, so once is for ever."""
 
-    def __init__(self, database: Database, tracks: tuple[Track, Track], *, skip: bool) -> None:
+    def __init__(self, database: Database, tracks: tuple[Track, ...], *, skip: bool) -> None:
         self._database = database
         self._tracks = tracks
         self._open = skip

@@ -2,7 +2,8 @@
 
 import hashlib
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from appliance.errors import SchemaError
@@ -10,12 +11,14 @@ from appliance.errors import SchemaError
 ENGINE_FOLDER = Path(__file__).parent / "sql" / "engine"
 NO_TRANSACTION = "-- appliance: no-transaction"
 
+# The first line of a file of ours that was emptied: what it was, for ledgers that remember it.
+_CHECKSUM_OF_OLD = re.compile(r"-- appliance: checksum (?P<checksum>[0-9a-f]{64})\n")
 _FILE_NAME = re.compile(r"(?P<number>\d{4})_(?P<title>[a-z0-9][a-z0-9_-]*)\.sql")
 
 
 @dataclass(frozen=True)
 class Migration:
-    """One file. `checksum` is the SHA-256 of its bytes, in hexadecimal."""
+    """One file. `checksum` is the SHA-256 of its bytes, in hexadecimal, or of what they were."""
 
     number: int
     name: str
@@ -30,10 +33,15 @@ class Migration:
 
 @dataclass(frozen=True)
 class Track:
-    """An ordered set of migrations: `engine` is ours, `client` belongs to the app."""
+    """An ordered set of migrations: `engine` is ours, `client` belongs to whoever runs this, and
+    between them is the app's, by its name.
+
+    `formerly` is the file of the engine that did the work of the first one, if one did.
+    """
 
     name: str
     migrations: tuple[Migration, ...]
+    formerly: str | None = None
 
     @property
     def required(self) -> int:
@@ -41,10 +49,11 @@ class Track:
         return self.migrations[-1].number if self.migrations else 0
 
 
-def load_tracks(client_folder: Path | None) -> tuple[Track, Track]:
-    """Read both tracks, engine first; raises SchemaError for a file that breaks the rules."""
+def load_tracks(of_app: Iterable[Track], client_folder: Path | None) -> tuple[Track, ...]:
+    """Every track: engine, app, client. Raises SchemaError for a file that breaks the rules."""
+    engine = tuple(_as_it_was(migration) for migration in read_migrations(ENGINE_FOLDER))
     client = read_migrations(client_folder) if client_folder else ()
-    return Track("engine", read_migrations(ENGINE_FOLDER)), Track("client", client)
+    return Track("engine", engine), *of_app, Track("client", client)
 
 
 def read_migrations(folder: Path) -> tuple[Migration, ...]:
@@ -61,6 +70,11 @@ def read_migrations(folder: Path) -> tuple[Migration, ...]:
         if migration.number != expected:
             raise _out_of_order(folder, expected, migration)
     return migrations
+
+
+def _as_it_was(migration: Migration) -> Migration:
+    match = _CHECKSUM_OF_OLD.match(migration.sql)
+    return replace(migration, checksum=match["checksum"]) if match else migration
 
 
 def _out_of_order(folder: Path, expected: int, found: Migration) -> SchemaError:

@@ -6,7 +6,7 @@ empty value counts as unset. Nothing outside this package reads the environment.
 
 from appliance.settings.environment import Environment, load
 from appliance.settings.exporting import export, set_variable
-from appliance.settings.schema import Settings, Variable, variables
+from appliance.settings.schema import APPS, Settings, Variable, variables
 from appliance.settings.secrecy import (
     PLACEHOLDERS,
     SECRET_MIN_BITS,
@@ -17,6 +17,7 @@ from appliance.settings.secrecy import (
 from appliance.settings.table import example, table
 
 __all__ = [
+    "APPS",
     "PLACEHOLDERS",
     "SECRET_MIN_BITS",
     "SECRET_MIN_CHARACTERS",

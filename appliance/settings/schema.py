@@ -8,6 +8,9 @@ from appliance.settings import rules
 from appliance.settings.rules import Rule
 from appliance.storage.paths import DEFAULT_ROOT
 
+# What APP may be besides `none`; the apps themselves are known far above.
+APPS = ("books",)
+
 
 @dataclass(frozen=True)
 class Variable:
@@ -75,6 +78,11 @@ class Settings:
         rules.number(0.1, 25),
         "Longest time a request is held while the database is away; proxies give up at 30.",
         default=20.0,
+    )
+    app: str = _variable(
+        rules.one_of(*APPS, "none"),
+        "App that runs in the API's process; with none its tables are neither made nor dropped.",
+        default="books",
     )
     client_migrations_dir: Path | None = _variable(
         rules.folder(), "Folder with your app's own migrations, 0001_name.sql and so on."

@@ -80,22 +80,25 @@ def _agent(configured: Settings, phase: str = "start", *arguments: str) -> None:
 
 def _api(configured: Settings) -> None:
     from appliance.api import serve
+    from appliance.apps import registry
 
-    api = system_users.detect().api
-    serve.run(configured, Storage(configured.storage_dir), api, supervised=True)
+    api, guest = system_users.detect().api, registry.load(configured.app)
+    serve.run(configured, Storage(configured.storage_dir), api, guest, supervised=True)
 
 
 def _backups(configured: Settings, descriptor: str, request: str) -> None:
     import json
     import socket
 
+    from appliance.apps import registry
     from appliance.backups.jobs import backup_job
     from appliance.handoff.channel import Channel
 
     # Nobody waits for what the schedule asks for.
     caller = Channel(socket.socket(fileno=int(descriptor))) if descriptor != "-" else None
     storage, users = Storage(configured.storage_dir), system_users.detect()
-    backup_job.run(configured, storage, users, caller, json.loads(request))
+    app = registry.load(configured.app)
+    backup_job.run(configured, storage, users, app, caller, json.loads(request))
 
 
 _PROGRAMS: dict[str, Callable[..., None]] = {

@@ -6,6 +6,10 @@ from pathlib import Path
 
 MEBIBYTE = 1024 * 1024
 
+# What one more process of the API may take, the memory of its database sessions included.
+_API_WORKER_MIB = 192
+_MOST_API_WORKERS = 64
+
 _CGROUP = Path("/sys/fs/cgroup")
 _MEMORY_FILES = ("memory.max", "memory/memory.limit_in_bytes")
 
@@ -21,6 +25,12 @@ class ResourceLimits:
     def memory_mib(self) -> int:
         """Memory in MiB, rounded down."""
         return self.memory_bytes // MEBIBYTE
+
+    @property
+    def api_workers(self) -> int:
+        """Processes of the API: one for each CPU, as far as the memory goes."""
+        affordable = self.memory_mib // _API_WORKER_MIB - 1
+        return max(1, min(self.cpus, affordable, _MOST_API_WORKERS))
 
 
 def detect(cpu_limit: int | None = None, cgroup: Path = _CGROUP) -> ResourceLimits:

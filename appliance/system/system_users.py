@@ -1,7 +1,7 @@
 """Which operating system user runs what.
 
 In the image Postgres and the API have users of their own, with fixed numbers. On another machine
-root uses two accounts that every Linux has; a normal user runs everything as itself.
+root uses two users that every Linux has; a normal user runs everything as itself.
 """
 
 import ctypes

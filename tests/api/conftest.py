@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from appliance.api.app import create_app
+from appliance.apps.books.books import BOOKS
 from appliance.database.connect import Connection, connect
 from appliance.database.units_of_work import Database
 from appliance.migrations.schema_check import SchemaGate
@@ -122,8 +123,10 @@ def make_client(empty: Cluster, key: str) -> Iterator[Callable[..., Client]]:
         database = empty.database()
         opened.append(database)
         configured = Settings(**settings)
-        gate = SchemaGate(database, load_tracks(None), skip=configured.skip_schema_check)
-        app = create_app(configured, empty.storage, database, gate)
+        gate = SchemaGate(
+            database, load_tracks(BOOKS.tracks(), None), skip=configured.skip_schema_check
+        )
+        app = create_app(configured, empty.storage, database, gate, BOOKS)
         return Client(falcon.testing.TestClient(app), key)
 
     yield make

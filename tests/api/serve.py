@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from appliance.api import app, gunicorn_server, serve
+from appliance.apps.books.books import BOOKS
 from appliance.migrations.schema_check import SchemaGate
 from appliance.migrations.tracks import load_tracks
 from appliance.settings import Settings
@@ -16,9 +17,9 @@ def main(storage: Storage) -> None:
     sys.stderr.write(f"port {listener.getsockname()[1]}\n")
     sys.stderr.flush()
     database = serve.open_database(settings, storage)
-    gate = SchemaGate(database, load_tracks(None), skip=False)
+    gate = SchemaGate(database, load_tracks(BOOKS.tracks(), None), skip=False)
     gunicorn_server.serve(
-        lambda: app.create_app(settings, storage, database, gate),
+        lambda: app.create_app(settings, storage, database, gate, BOOKS),
         listener.detach(),
         workers=2,
         threads=4,

@@ -15,6 +15,7 @@ import pytest
 from appliance.api import probes
 from appliance.api.app import create_app
 from appliance.api.probes import Probe
+from appliance.apps.books.books import BOOKS
 from appliance.backups import backup_status
 from appliance.migrations.schema_check import SchemaState, TrackState
 from appliance.settings import Settings
@@ -25,7 +26,9 @@ from appliance.system import system_users
 from tests.api.conftest import Client, Cluster
 
 BEHIND = SchemaState(
-    TrackState("engine", 3, 4, ("0004_x.sql",)), TrackState("client", 0, 1, ("0001_a.sql",))
+    TrackState("engine", 3, 4, ("0004_x.sql",)),
+    TrackState("books", 1, 1, ()),
+    TrackState("client", 0, 1, ("0001_a.sql",)),
 )
 
 
@@ -70,7 +73,7 @@ def container(empty: Cluster) -> Iterator[InstanceDirectory]:
 
 
 def app_with(database: Any, gate: Any, cluster: Cluster) -> falcon.testing.TestClient:
-    return falcon.testing.TestClient(create_app(Settings(), cluster.storage, database, gate))
+    return falcon.testing.TestClient(create_app(Settings(), cluster.storage, database, gate, BOOKS))
 
 
 def test_health_answers_without_a_key_or_a_database(

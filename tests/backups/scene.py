@@ -15,7 +15,7 @@ from psycopg import sql
 from appliance.backups import audit
 from appliance.system import system_users
 from tests.backups.destinations.servers import BUCKET, Server
-from tests.harness import processes
+from tests.harness import command, processes
 from tests.harness.appliance import COMMAND, Appliance
 from tests.harness.waiting import wait_until
 from tests.scenarios.bookkeeper import transaction
@@ -57,15 +57,8 @@ class BackupCommand:
         **variables: str,
     ) -> "subprocess.CompletedProcess[str]":
         """Run it to its end, which must be this exit code, and never a traceback."""
-        done = subprocess.run(
-            [COMMAND, "backup", *words],
-            env=self._environment(variables),
-            stdin=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=LIMIT_S,
-        )
+        environment = self._environment(variables)
+        done = command.run(["backup", *words], environment, LIMIT_S, stdin)
         assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
         assert "Traceback" not in done.stderr, done.stderr
         return done

@@ -43,7 +43,7 @@ def test_people_read_what_was_made_proven_and_removed(cli: BackupCommand) -> Non
     assert f"database   appliance, public.transactions: {TRANSACTIONS} rows\n" in shown
     proven = cli.run("verify", "first.one").stdout
     assert re.fullmatch(
-        r"first\.one restores: 10 tables with [0-9]+ rows as they were, "
+        r"first\.one restores: 11 tables with [0-9]+ rows as they were, "
         r"and the books balance \([0-9.]+ s\)\.\n",
         proven,
     )
@@ -68,7 +68,7 @@ def test_programs_read_documents(cli: BackupCommand) -> None:
     assert (proof["name"], proof["ok"], proof["tables"], proof["message"]) == (
         "first",
         True,
-        10,
+        11,
         "",
     )
     restored = cli.json("restore", "first", "--force")

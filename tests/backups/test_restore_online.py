@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.apps.books.books import BOOKS
 from appliance.backups.server.databases import TEMPORARY_PREFIX
 from appliance.database import roles
 from appliance.migrations import runner
@@ -138,11 +139,11 @@ def older(place: Path) -> Path:
     """A folder with a backup of a new cluster that lacks the last engine migration."""
     with ending(PostgresProgram(place / "s")) as program:
         program.start().wait_until_serving()
-        engine, client = load_tracks(None)
+        engine, *others = load_tracks(BOOKS.tracks(), None)
         with program.connect(database="postgres") as superuser:
             roles.ensure(superuser)
         with program.connect(config.OWNER_ROLE) as owner:
-            tracks = (replace(engine, migrations=engine.migrations[:-1]), client)
+            tracks = (replace(engine, migrations=engine.migrations[:-1]), *others)
             runner.migrate(owner, tracks, timeout_s=30, report=program.lines.append)
         cli = BackupCommand(program, scene.own_folder(place, "older"))
         cli.run("create", "--name", "older")
@@ -161,7 +162,7 @@ def test_an_older_schema_is_migrated_before_the_swap(
         assert "0001_bad.sql" in said
     try:
         cli.run(*words)
-        newest = len(load_tracks(None)[0].migrations)
+        newest = len(load_tracks((), None)[0].migrations)
         assert cli.json("show", "older", "--dir", str(older))["schema"]["engine"] == newest - 1
         with cli.appliance.connect() as connection:
             assert connection.execute(_NEWEST_MIGRATION).fetchone() == (newest,)

@@ -143,7 +143,7 @@ def test_a_schema_that_is_behind_is_found(
     run: Run, make_program: Callable[..., PostgresProgram]
 ) -> None:
     program = make_program().start().wait_until_serving().migrate()
-    last = load_tracks(None)[0].migrations[-1]
+    last = load_tracks((), None)[0].migrations[-1]
     with program.connect(config.OWNER_ROLE) as owner:
         owner.execute("DELETE FROM appliance.engine_ledger WHERE number = %s", (last.number,))
     findings = examine(run)

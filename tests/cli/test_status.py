@@ -15,7 +15,7 @@ from appliance.storage.paths import Storage
 from tests.cli.conftest import Run
 from tests.harness.appliance import Appliance
 
-REQUIRED = load_tracks(None)[0].required
+REQUIRED = load_tracks((), None)[0].required
 
 
 def test_status_says_in_six_lines_how_it_is(running: Appliance) -> None:
@@ -24,7 +24,7 @@ def test_status_says_in_six_lines_how_it_is(running: Appliance) -> None:
     assert names == ["appliance", "storage", "owner", "database", "migrations", "backup"]
     assert f"appliance   {__version__}\n" in said
     assert "Postgres 16." in said
-    assert f"engine {REQUIRED:04d}, client 0000, nothing pending" in said
+    assert f"engine {REQUIRED:04d}, books 0001, client 0000, nothing pending" in said
     assert "backup      none yet; none was verified\n" in said
 
 
@@ -32,7 +32,9 @@ def test_status_for_programs_has_times_in_iso_8601(running: Appliance) -> None:
     report = json.loads(running.run("status", "--json").stdout)
     assert report["database"]["ok"] is True
     assert report["owner"]["running"] is True
-    assert report["database"]["migrations"]["engine"]["applied"] == REQUIRED
+    migrations = report["database"]["migrations"]
+    assert migrations["engine"]["applied"] == REQUIRED
+    assert (migrations["app"]["name"], migrations["app"]["applied"]) == ("books", 1)
     for moment in (report["database"]["started_at"], report["owner"]["since"]):
         assert "T" in moment
         assert datetime.fromisoformat(moment).utcoffset() is not None

@@ -14,6 +14,8 @@ import tarfile
 from enum import Enum
 from pathlib import Path
 
+from tests.harness.appliance import Appliance
+
 PACKAGE = Path(__file__).with_name("appliance-7b1dafa.tar.xz")
 SHA256 = "11e77869e086b4b38b9e39d8ccd741e0321ad1f66eb318a7c7c18ee759459bce"
 ROOT = Path(__file__).parents[2]
@@ -29,6 +31,17 @@ class Build(Enum):
     def other(self) -> "Build":
         """The one that is not this."""
         return Build.NEW if self is Build.OLD else Build.OLD
+
+
+class OneBuild(Appliance):
+    """An appliance of either build: what is done to its storage is done by its own programs."""
+
+    def key(self) -> str:
+        """An API key, made once with the command."""
+        if self._key is None:
+            made = self.run("keys", "create", f"tests-{self.port}")
+            self._key = made.stdout.splitlines()[-1]
+        return self._key
 
 
 def unpack(folder: Path) -> Path:

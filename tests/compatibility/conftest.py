@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.compatibility.builds import Build, unpack
-from tests.harness.appliance import Appliance
-from tests.harness.folders import short_folder
+from tests.compatibility.builds import Build, OneBuild, unpack
+from tests.harness.appliance import Appliance, kill_all
+from tests.harness.folders import DISK, short_folder
 from tests.harness.watching import PostmasterWatch
 
 Make = Callable[[Build], Appliance]
@@ -16,8 +16,8 @@ Variables = Callable[[Build], dict[str, str]]
 
 @pytest.fixture(scope="session")
 def old_build() -> Iterator[Path]:
-    """The root of 7b1dafa."""
-    with short_folder() as folder:
+    """The root of 7b1dafa. On a disk: nothing may be executed where memory is mounted."""
+    with short_folder(DISK) as folder:
         yield unpack(folder)
 
 
@@ -29,15 +29,19 @@ def variables(old_build: Path) -> Variables:
 
 
 @pytest.fixture
-def make(make_appliance: Callable[..., Appliance], variables: Variables) -> Iterator[Make]:
-    """Make appliances on this test's one storage; all are killed at the end."""
+def make(storage_folder: Path, variables: Variables) -> Iterator[Make]:
+    """Make appliances on this test's one storage, which the first makes; all are killed at the end.
+
+    Not with `make_appliance`: that one has the storage made by this build.
+    """
     made: list[tuple[Build, Appliance]] = []
 
     def make(build: Build) -> Appliance:
-        made.append((build, make_appliance(**variables(build))))
+        made.append((build, OneBuild(storage_folder, **variables(build))))
         return made[-1][1]
 
     yield make
+    kill_all([one for _, one in made])
     # pytest shows it if the test has failed.
     for build, one in made:
         print(f"{build.value}:\n{one.log}\n")

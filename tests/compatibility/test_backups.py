@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.compatibility.builds import ROOT, Build
+from tests.compatibility.builds import ROOT, Build, OneBuild
 from tests.compatibility.conftest import Variables, one_then_the_other
 from tests.harness.appliance import COMMAND, Appliance, ending
 from tests.harness.folders import short_folder
@@ -27,8 +27,8 @@ class Scene:
 
     def __init__(self, build: Build, storage: Path, variables: Variables) -> None:
         self.build = build
-        self.maker = Appliance(storage, **variables(build))
-        self.restorer = Appliance(storage, **variables(build.other))
+        self.maker = OneBuild(storage, **variables(build))
+        self.restorer = OneBuild(storage, **variables(build.other))
         self._accounts: list[int] = []
 
     def write(self, number: int) -> None:
@@ -75,7 +75,7 @@ def test_a_backup_of_one_build_is_shown_verified_and_restored_by_the_other(
 def test_the_api_of_one_build_has_the_other_make_a_backup(scene: Scene) -> None:
     key = scene.maker.run("keys", "create", "admin", "--admin").stdout.splitlines()[-1]
     storage, headers = scene.maker.storage.root, {"Authorization": f"Bearer {key}"}
-    with ending(Appliance(storage, **scene.restorer.variables)) as alone:
+    with ending(OneBuild(storage, **scene.restorer.variables)) as alone:
         alone.start("api")
         wait_until(lambda: alone.status("/health") == 200, "it answers")
         where, body = f"{alone.url}/api/backup", {"name": "asked-for"}
@@ -92,7 +92,7 @@ def test_what_the_hook_of_one_build_has_left_is_restored_by_that_of_the_other(
     run_hook(roots[scene.build] / "hooks" / "pre-backup", scene.maker)
     scene.write(3)
     copy(scene.maker.storage.root, storage_folder)
-    with ending(Appliance(storage_folder, **scene.restorer.variables)) as restored:
+    with ending(OneBuild(storage_folder, **scene.restorer.variables)) as restored:
         run_hook(roots[scene.build.other] / "hooks" / "post-restore", restored)
         audit = (storage_folder / "run" / "backup-audit.jsonl").read_text().splitlines()
         assert json.loads(audit[-1])["source"] == "dump"

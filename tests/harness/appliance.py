@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,12 +22,13 @@ from appliance.postgres import config
 from appliance.settings import variables
 from appliance.storage.paths import Storage
 from appliance.web import api_keys
-from tests.harness import locks, processes
+from tests.harness import command, locks, processes
+from tests.harness.command import COMMAND
 from tests.harness.fast import skip_if_fast
 from tests.harness.processes import Process
 from tests.harness.waiting import wait_until
 
-COMMAND = Path(sys.executable).with_name("appliance")
+COMMAND_LIMIT_S = 60.0
 
 _OURS = {*variables(), *(f"{name}_FILE" for name in variables())}
 
@@ -164,14 +164,7 @@ class Appliance:
 
     def run(self, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
         """Run an `appliance` command with this appliance's environment."""
-        result = subprocess.run(
-            [COMMAND, *arguments],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        result = command.run(list(arguments), self.environment, COMMAND_LIMIT_S)
         assert result.returncode == 0 or not check, f"{arguments}: {result.stderr}"
         return result
 
@@ -189,8 +182,9 @@ class Appliance:
 
     def _collect(self, process: "subprocess.Popen[str]") -> None:
         assert process.stdout is not None
-        for line in process.stdout:
-            self.lines.append(line.rstrip("\n"))
+        with process.stdout as output:
+            for line in output:
+                self.lines.append(line.rstrip("\n"))
 
 
 def waiting(standby: Appliance) -> Process | None:

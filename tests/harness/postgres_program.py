@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 
+from appliance.apps.books.books import BOOKS
 from appliance.database import roles
 from appliance.database.connect import Connection, connect
 from appliance.migrations import runner
@@ -98,7 +99,9 @@ class PostgresProgram:
         with connect(self.storage, config.SUPERUSER, database="postgres") as superuser:
             roles.ensure(superuser)
         with self.connect(config.OWNER_ROLE) as owner:
-            runner.migrate(owner, load_tracks(None), timeout_s=30, report=self.lines.append)
+            runner.migrate(
+                owner, load_tracks(BOOKS.tracks(), None), timeout_s=30, report=self.lines.append
+            )
         return self
 
     def connect(self, role: str = config.SUPERUSER, **options: Any) -> Connection:
@@ -136,5 +139,6 @@ class PostgresProgram:
 
     def _collect(self, process: "subprocess.Popen[str]") -> None:
         assert process.stdout is not None
-        for line in process.stdout:
-            self.lines.append(line.rstrip("\n"))
+        with process.stdout as output:
+            for line in output:
+                self.lines.append(line.rstrip("\n"))

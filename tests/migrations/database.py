@@ -5,6 +5,7 @@ from pathlib import Path
 
 from psycopg import sql
 
+from appliance.apps.books.books import BOOKS
 from appliance.database import roles
 from appliance.database.connect import Connection, connect
 from appliance.migrations import runner
@@ -14,11 +15,15 @@ from appliance.storage.paths import Storage
 
 
 class Database:
-    """An empty database with its roles; `write` fills the client track's folder."""
+    """An empty database with its roles; `write` fills the client track's folder.
+
+    `app` is the one whose migrations run.
+    """
 
     def __init__(self, storage: Storage, files: Path) -> None:
         self.storage = storage
         self.files = files
+        self.app = BOOKS
         self.reported: list[str] = []
 
     def recreate(self) -> None:
@@ -35,11 +40,11 @@ class Database:
         return file
 
     def migrate(self, *, timeout_s: float = 10.0, adopt: Collection[str] = ()) -> int:
-        """Run both tracks in this process."""
+        """Run every track in this process."""
         with self.connect(config.OWNER_ROLE) as owner:
             return runner.migrate(
                 owner,
-                load_tracks(self.files),
+                load_tracks(self.app.tracks(), self.files),
                 timeout_s=timeout_s,
                 report=self.reported.append,
                 adopt=adopt,
@@ -57,7 +62,7 @@ class Database:
             return [row[0] for row in rows]
 
     def tables(self) -> set[str]:
-        """The tables in the schema public that are not the engine's."""
+        """The tables in the schema public that are not the books'."""
         with self.connect() as superuser:
             rows = superuser.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
             return {row[0] for row in rows} - {"accounts", "transactions", "postings"}

@@ -4,11 +4,14 @@ from collections.abc import Collection
 
 import pytest
 
+from appliance.apps.books.books import BOOKS
+from appliance.apps.contract import App
 from appliance.errors import SchemaError
 from appliance.migrations.tracks import ENGINE_FOLDER, read_migrations
 from tests.migrations.database import Database
 
 ENGINE = [migration.name for migration in read_migrations(ENGINE_FOLDER)]
+OURS = len(ENGINE) + len(BOOKS.tracks()[0].migrations)
 
 
 def refusal(database: Database, adopt: Collection[str] = ()) -> SchemaError:
@@ -19,7 +22,9 @@ def refusal(database: Database, adopt: Collection[str] = ()) -> SchemaError:
 
 def lose_the_ledgers(database: Database) -> None:
     with database.connect() as superuser:
-        superuser.execute("DROP TABLE appliance.engine_ledger, appliance.client_ledger")
+        superuser.execute(
+            "DROP TABLE appliance.engine_ledger, appliance.books_ledger, appliance.client_ledger"
+        )
 
 
 def test_objects_without_a_ledger_are_refused_and_it_is_said_how_to_adopt(
@@ -30,24 +35,26 @@ def test_objects_without_a_ledger_are_refused_and_it_is_said_how_to_adopt(
     error = refusal(database)
     assert "holds objects (appliance.api_keys" in error.message
     assert "Nothing was changed" in error.message
-    assert error.hint.endswith("appliance migrate --adopt engine")
+    assert error.hint.endswith("appliance migrate --adopt engine --adopt books")
 
 
 def test_an_adopted_track_is_in_the_ledger_and_was_not_run(database: Database) -> None:
     database.migrate()
     lose_the_ledgers(database)
-    assert database.migrate(adopt=["engine"]) == len(ENGINE)
+    assert database.migrate(adopt=["engine", "books"]) == OURS
     assert database.ledger("engine") == ENGINE
     assert database.migrate() == 0
 
 
-def test_with_files_of_the_app_both_tracks_are_adopted(database: Database) -> None:
+def test_with_files_of_ones_own_all_tracks_are_adopted(database: Database) -> None:
     database.write("0001_notes.sql", "CREATE TABLE notes (id int);")
     database.migrate()
     lose_the_ledgers(database)
-    assert refusal(database).hint.endswith("--adopt engine --adopt client")
-    assert refusal(database, ["engine"]).hint.endswith("--adopt engine --adopt client")
-    assert database.migrate(adopt=["engine", "client"]) == len(ENGINE) + 1
+    assert refusal(database).hint.endswith("--adopt engine --adopt books --adopt client")
+    assert refusal(database, ["engine"]).hint.endswith(
+        "--adopt engine --adopt books --adopt client"
+    )
+    assert database.migrate(adopt=["engine", "books", "client"]) == OURS + 1
     assert database.ledger() == ["0001_notes.sql"]
 
 
@@ -70,10 +77,16 @@ def test_a_track_that_has_a_ledger_is_not_adopted_again(database: Database) -> N
 
 def test_an_empty_database_is_not_adopted(database: Database) -> None:
     assert "The database is empty" in refusal(database, ["engine"]).message
-    assert database.migrate() == len(ENGINE)
+    assert database.migrate() == OURS
 
 
 def test_objects_of_an_extension_are_nobodys(database: Database) -> None:
     with database.connect() as superuser:
         superuser.execute("CREATE EXTENSION pg_buffercache")
-    assert database.migrate() == len(ENGINE)
+    assert database.migrate() == OURS
+
+
+def test_a_track_that_does_not_run_here_is_not_adopted(database: Database) -> None:
+    database.app = App(name="none")
+    error = refusal(database, ["books"])
+    assert error.message == "There is no books track here to adopt; there are engine, client."

@@ -2,6 +2,7 @@
 
 import pytest
 
+from appliance.apps.books.books import BOOKS
 from appliance.errors import SchemaError
 from appliance.migrations import plan
 from appliance.migrations.tracks import ENGINE_FOLDER, read_migrations
@@ -16,14 +17,15 @@ def refusal(database: Database, **options: float) -> SchemaError:
     return caught.value
 
 
-def test_a_fresh_database_gets_both_tracks_engine_first(database: Database) -> None:
+def test_a_fresh_database_gets_every_track_engine_first(database: Database) -> None:
     database.write("0001_notes.sql", "CREATE TABLE notes (id int);")
     engine = [m.name for m in read_migrations(ENGINE_FOLDER)]
-    assert database.migrate() == len(engine) + 1
+    books = [m.name for m in BOOKS.tracks()[0].migrations]
+    assert database.migrate() == len(engine) + len(books) + 1
     assert database.ledger("engine") == engine
     assert database.ledger("client") == ["0001_notes.sql"]
     order = [line.split("migration ")[1].split()[0] for line in database.reported]
-    assert order == [*engine, "0001_notes.sql"]
+    assert order == [*engine, *books, "0001_notes.sql"]
 
 
 def test_a_second_run_does_nothing(database: Database) -> None:

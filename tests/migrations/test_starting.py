@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from appliance.apps.books.books import BOOKS
 from appliance.errors import ExitCode
 from appliance.migrations.tracks import ENGINE_FOLDER, read_migrations
 from appliance.postgres import config
@@ -18,6 +19,8 @@ from tests.harness.waiting import wait_until
 from tests.migrations.database import Database
 
 ENGINE = read_migrations(ENGINE_FOLDER)
+BOOKS_FILES = BOOKS.tracks()[0].migrations
+OURS = len(ENGINE) + len(BOOKS_FILES)
 Make = Callable[..., Appliance]
 
 
@@ -63,7 +66,7 @@ def test_two_containers_that_start_at_once_apply_each_file_once(
     for appliance in both:
         appliance.wait_until_up()
     logs = "\n".join(appliance.log for appliance in both)
-    for name in [*(migration.name for migration in ENGINE), "0001_notes.sql"]:
+    for name in [*(migration.name for migration in (*ENGINE, *BOOKS_FILES)), "0001_notes.sql"]:
         assert logs.count(f"migration {name} in ") == 1
 
 
@@ -80,7 +83,7 @@ def test_processes_that_migrate_at_once_apply_each_file_once(
     ]
     said = [process.communicate(timeout=60)[0].decode() for process in running]
     assert [process.returncode for process in running] == [0, 0, 0], said
-    assert sum(f"{len(ENGINE) + 1} migrations applied." in text for text in said) == 1
+    assert sum(f"{OURS + 1} migrations applied." in text for text in said) == 1
     assert sum("Nothing to do" in text for text in said) == 2
     assert len(database.ledger("engine")) == len(ENGINE)
 
@@ -182,16 +185,18 @@ def test_objects_without_a_ledger_end_the_container_until_they_are_adopted(
     appliance: Appliance, make_appliance: Make
 ) -> None:
     with appliance.connect(config.SUPERUSER) as superuser:
-        superuser.execute("DROP TABLE appliance.engine_ledger, appliance.client_ledger")
+        superuser.execute(
+            "DROP TABLE appliance.engine_ledger, appliance.books_ledger, appliance.client_ledger"
+        )
     appliance.kill_everything()
     refused = make_appliance().start()
     assert refused.wait() == ExitCode.SCHEMA
     assert "no ledger" in refused.log
-    assert "appliance migrate --adopt engine" in refused.log
+    assert "appliance migrate --adopt engine --adopt books" in refused.log
     open_for_repair = make_appliance(SKIP_SCHEMA_CHECK="true").start()
     wait_until(lambda: "although the migrations failed" in open_for_repair.log, "it goes on")
-    said = open_for_repair.run("migrate", "--adopt", "engine").stdout
-    assert f"{len(ENGINE)} migrations adopted" in said
+    said = open_for_repair.run("migrate", "--adopt", "engine", "--adopt", "books").stdout
+    assert f"{OURS} migrations adopted" in said
     assert open_for_repair.stop() == 0
     make_appliance().start().wait_until_up()
 

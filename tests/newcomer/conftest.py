@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 
 import docker
 import pytest
-from docker.errors import DockerException, ImageNotFound
 from docker.models.containers import Container
 from docker.types import Mount
 
-from tests.image.engine import required
+from tests.harness.fast import skip_if_fast
+from tests.image.engine import NoEngineError, connect, required
 from tests.newcomer.newcomer import Newcomer
 from tests.platform.containers import remove_by_force
 
@@ -17,12 +17,24 @@ Arrive = Callable[[str, str], Newcomer]
 
 
 @pytest.fixture
-def arrive() -> Iterator[Arrive]:
+def client() -> Iterator[docker.DockerClient]:
+    """The engine; each command in a container may take ten minutes."""
+    skip_if_fast()
+    try:
+        client = connect(timeout_s=600)
+    except NoEngineError as error:
+        raise _missing(str(error)) from error
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def arrive(client: docker.DockerClient) -> Iterator[Arrive]:
     """Let a user arrive at a system; its container is removed at the end."""
     made: list[Container] = []
 
     def arrive(suite: str, user: str) -> Newcomer:
-        made.append(_start(suite))
+        made.append(_start(client, _image(client, suite)))
         return Newcomer(made[-1], user)
 
     yield arrive
@@ -30,15 +42,15 @@ def arrive() -> Iterator[Arrive]:
         remove_by_force(container)
 
 
-def _start(suite: str) -> Container:
-    try:
-        client = docker.from_env(timeout=1000)
-        image = _image(client, suite)
-    except DockerException as error:
-        reason = f"no image of {suite}; run: scripts/with-engine scripts/base-image {suite}"
-        if required():
-            raise AssertionError(reason) from error
-        pytest.skip(reason)
+def _image(client: docker.DockerClient, suite: str) -> str:
+    """The one that `make image` builds upon: Debian's own, or the one made from its packages."""
+    for image in (f"debian:{suite}-slim", f"appliance-base:{suite}"):
+        if client.images.list(image):
+            return image
+    raise _missing(f"no image of {suite}; run: scripts/with-engine scripts/base-image {suite}")
+
+
+def _start(client: docker.DockerClient, image: str) -> Container:
     # It trusts the authorities that this machine trusts, as the build of the image does.
     authorities = os.environ.get("PIP_CERT")
     return client.containers.run(
@@ -51,9 +63,6 @@ def _start(suite: str) -> Container:
     )
 
 
-def _image(client: docker.DockerClient, suite: str) -> str:
-    """The one that `make image` builds upon: Debian's own, or the one made from its packages."""
-    for image in (f"debian:{suite}-slim", f"appliance-base:{suite}"):
-        if client.images.list(image):
-            return image
-    raise ImageNotFound(suite)
+def _missing(reason: str) -> BaseException:
+    """A failure where the engine is required, as in CI; otherwise a test that is skipped."""
+    return AssertionError(reason) if required() else pytest.skip.Exception(reason)

@@ -27,7 +27,7 @@ make up >/tmp/up.log 2>&1 &
 up=$!
 until python3 -c 'import urllib.request as r; r.urlopen("http://localhost:8080/up")' 2>/dev/null
 do kill -0 $up || { cat /tmp/up.log; exit 1; }; sleep 0.5; done
-.venv/bin/appliance keys create demo >/dev/null && kill -TERM $up && ! wait $up
+STORAGE_DIR="$PWD/storage" .venv/bin/appliance keys create demo && kill -TERM $up && ! wait $up
 """
 
 

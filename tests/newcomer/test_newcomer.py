@@ -14,6 +14,9 @@ SYSTEMS = os.environ.get("NEWCOMER_SYSTEMS", "").split()
 ARRIVALS = [(suite, user) for suite in SYSTEMS for user in ("root", "newcomer")]
 SMOKE = "tests/postgres/test_initdb.py tests/storage/test_takeover.py"
 
+# Packages and wheels come over the network.
+pytestmark = pytest.mark.time_limit(900)
+
 
 @pytest.mark.parametrize(("suite", "user"), ARRIVALS or ALWAYS)
 def test_set_up_says_in_one_line_what_is_missing_and_then_it_serves(

@@ -60,15 +60,11 @@ class Force(_Request):
     force: Annotated[bool, Field(strict=True)] = False
 
 
-class RecordCounts(BaseModel):
-    """How much of the books is in a backup; null if it has no such table."""
-
-    accounts: int | None
-    transactions: int | None
-
-
 class Backup(BaseModel):
-    """A backup, and the destinations that keep it. One that is damaged has a fault and no facts."""
+    """A backup, and the destinations that keep it. One that is damaged has a fault and no facts.
+
+    `counts` is how much of the app's data is in it; null for what it has no table of.
+    """
 
     name: str
     path: str
@@ -76,7 +72,7 @@ class Backup(BaseModel):
     fault: str | None
     created_at: Time | None
     size: int | None
-    counts: RecordCounts | None
+    counts: dict[str, int | None] | None
     encrypted: bool | None
     compressed: bool | None
 

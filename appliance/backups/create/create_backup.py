@@ -11,7 +11,6 @@ from appliance.backups.format.staged_backup import StagedBackup
 from appliance.backups.server import databases
 from appliance.database.connect import Connection
 from appliance.migrations import ledger
-from appliance.migrations.tracks import Track
 from appliance.postgres import config, disk_space
 from appliance.storage.paths import Storage
 from appliance.system import clock
@@ -19,8 +18,6 @@ from appliance.system.files import fsync
 from appliance.system.progress import Progress
 
 IDENTITY_FILE = "identity.age"
-
-_TRACKS = ("engine", "client")
 
 
 def create_backup(
@@ -79,8 +76,4 @@ def _write_identity(folder: Path, encryptor: Encryptor | None) -> str | None:
 def _origin(connection: Connection) -> tuple[str, str, dict[str, int]]:
     row = connection.execute("SELECT current_setting('server_version')").fetchone()
     server, system = row[0] if row else "", databases.system_identifier(connection)
-    applied = {
-        name: max((entry.number for entry in ledger.read(connection, Track(name, ()))), default=0)
-        for name in _TRACKS
-    }
-    return server, system, applied
+    return server, system, ledger.newest(connection)

@@ -59,7 +59,7 @@ class File:
 class Table:
     """What a table held: rows, bytes and SHA-256 of its data as COPY writes it.
 
-    `name` is as SQL has it, with its schema: `public.accounts`; `columns` is the list of them in
+    `name` is as SQL has it, with its schema: `public.invoices`; `columns` is the list of them in
     that order, in brackets, and empty if nobody knows. Loaded, they may have another one.
     """
 

@@ -7,8 +7,10 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from appliance.apps.contract import App
 from appliance.backups.backup_errors import BackupError, BadRequestError
 from appliance.backups.descriptions import describe, describe_fully, describe_pruned
+from appliance.backups.destinations.catalog import CatalogEntry
 from appliance.backups.format.backup_name import BackupName
 from appliance.backups.jobs import job_requests, job_results
 from appliance.backups.jobs.schedule import BACKUP, DRILL, Job, Schedule, covers, interval
@@ -34,6 +36,7 @@ def run(
     settings: Settings,
     storage: Storage,
     users: SystemUsers,
+    app: App,
     caller: Channel | None,
     request: dict[str, Any],
 ) -> None:
@@ -42,7 +45,9 @@ def run(
     reporter = _ProgressReporter(caller)
     try:
         with _recording(storage, request):
-            service = build_service(settings, storage, users, actor=actor, report=reporter.report)
+            service = build_service(
+                settings, storage, users, app, actor=actor, report=reporter.report
+            )
             result = _act(service, settings, storage, request)
     except (ApplianceError, OSError) as failure:
         error = failure if isinstance(failure, ApplianceError) else BackupError(str(failure))
@@ -100,8 +105,12 @@ def _restore(service: BackupService, arguments: dict[str, Any]) -> dict[str, Any
 
 
 def _list(service: BackupService) -> dict[str, Any]:
-    items = [describe(one) for one in service.catalog.all()]
+    items = [describe(one, service.app) for one in service.catalog.all()]
     return {"items": items, "away": [str(error) for error in service.catalog.unreachable]}
+
+
+def _show(service: BackupService, entry: CatalogEntry) -> dict[str, Any]:
+    return describe_fully(entry, service.app)
 
 
 def _delete(service: BackupService, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -110,11 +119,11 @@ def _delete(service: BackupService, arguments: dict[str, Any]) -> dict[str, Any]
 
 
 _ACTIONS: dict[str, Callable[[BackupService, dict[str, Any]], Any]] = {
-    "create": lambda service, given: describe_fully(
-        service.create(_name(given) if given.get("name") is not None else None)
+    "create": lambda service, given: _show(
+        service, service.create(_name(given) if given.get("name") is not None else None)
     ),
     "list": lambda service, _: _list(service),
-    "show": lambda service, given: describe_fully(service.catalog.find(_name(given))),
+    "show": lambda service, given: _show(service, service.catalog.find(_name(given))),
     "verify": lambda service, given: asdict(service.verify(_name(given))),
     "restore": _restore,
     "delete": _delete,

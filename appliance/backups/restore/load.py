@@ -7,15 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, BinaryIO, cast
 
 import psycopg
 
+from appliance.apps.contract import App
 from appliance.backups.backup_errors import BackupError, DamagedError
 from appliance.backups.format.encryption import Decryptor
 from appliance.backups.format.manifest import DatabaseDump, Manifest, Table
 from appliance.backups.server import checksums, databases, pg_tools, server_checksums
 from appliance.backups.server.pg_tools import CopyProgress
+from appliance.database.connect import Connection
 from appliance.errors import ApplianceError
 from appliance.system.process import PIPE, RunningProcess
 from appliance.system.progress import Progress
@@ -194,19 +196,11 @@ def _send_in_order(script: IO[bytes], psql: IO[bytes]) -> None:
             psql.close()
 
 
-def check_books(connection: Any) -> None:
-    """The bookkeeping app's own check: debits and credits are equal in every currency.
-
-    Raises DamagedError. A database without books passes.
-    """
-    from appliance.apps.books import trial_balance
-
-    existing = connection.execute("SELECT to_regclass('public.postings') IS NOT NULL").fetchone()
-    if existing == (True,) and not trial_balance.get_trial_balance(connection, None).balanced:
-        raise DamagedError(
-            "The books in the backup do not balance: the trial balance is not zero.",
-            "Use another backup, and look at what wrote to the books.",
-        )
+def check_app(connection: Connection, app: App) -> None:
+    """The app's own check of its data; raises DamagedError."""
+    fault = app.check(connection)
+    if fault is not None:
+        raise DamagedError(fault, "Use another backup, and look at what wrote this data.")
 
 
 def select_databases(manifest: Manifest, only: str | None) -> list[DatabaseDump]:

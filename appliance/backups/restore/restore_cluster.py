@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.apps.contract import App
 from appliance.backups.backup_errors import NotFoundError
 from appliance.backups.format.manifest import DatabaseDump
 from appliance.backups.restore import load
@@ -26,10 +27,11 @@ _CLUSTER_BYTES = 256 * MEBIBYTE
 
 @dataclass(frozen=True)
 class ClusterBuilder:
-    """Where and as whom clusters are built. `jobs` processes load at once."""
+    """Where and as whom clusters are made, and for which app. `jobs` processes load at once."""
 
     storage: Storage
     users: SystemUsers
+    app: App
     resources: ResourceLimits
     jobs: int
     progress: Progress
@@ -62,6 +64,12 @@ class ClusterBuilder:
         """Raise DiskSpaceError if there is too little room for a cluster with these databases."""
         disk_space.check_to_go_on(folder, _CLUSTER_BYTES + sum(dump.size_bytes for dump in dumps))
 
+    def check_database(self, server: Path, database: str) -> None:
+        """The app's own check of its data, if this is its database; raises DamagedError."""
+        if database == config.DATABASE:
+            with closing(databases.connect_to(server, database)) as connection:
+                load.check_app(connection, self.app)
+
     def _load(self, server: Path, source: Source, dumps: list[DatabaseDump]) -> None:
         loader = Loader(server, source, private=True, jobs=self.jobs, progress=self.progress)
         self.progress.begin("loading", sum(t.bytes for dump in dumps for t in dump.tables))
@@ -73,7 +81,7 @@ class ClusterBuilder:
         self.progress.begin("comparing", sum(t.bytes for dump in dumps for t in dump.tables))
         for dump in dumps:
             loader.compare(dump, dump.name)
-            check_database(server, dump.name)
+            self.check_database(server, dump.name)
         self._complete(server)
 
     def _complete(self, server: Path) -> None:
@@ -81,13 +89,6 @@ class ClusterBuilder:
         with closing(databases.connect_to(server, databases.MAINTENANCE)) as connection:
             if "postgres" not in databases.list_names(connection):
                 connection.execute("CREATE DATABASE postgres")
-
-
-def check_database(server: Path, database: str) -> None:
-    """The app's own checks on one database; raises DamagedError."""
-    if database == config.DATABASE:
-        with closing(databases.connect_to(server, database)) as connection:
-            load.check_books(connection)
 
 
 def begin_restore(storage: Storage) -> None:
@@ -129,7 +130,7 @@ def recover(builder: ClusterBuilder, lock_descriptor: int, only: str | None) -> 
         for name in _open_databases(server):
             # Reads every page of every table, and with it every page's checksum.
             server_checksums.read_database(server, name, builder.jobs)
-            check_database(server, name)
+            builder.check_database(server, name)
     return dropped
 
 

@@ -20,14 +20,13 @@ from appliance.backups.backup_errors import BackupError, ConflictError
 from appliance.backups.format.manifest import DatabaseDump
 from appliance.backups.restore import load
 from appliance.backups.restore.load import Loader, Source
+from appliance.backups.restore.restore_cluster import ClusterBuilder
 from appliance.backups.server import databases
 from appliance.database.connect import Connection, connect_in
 from appliance.migrations import runner
 from appliance.migrations.tracks import load_tracks
 from appliance.postgres import config, disk_space
 from appliance.settings import Settings
-from appliance.storage.paths import Storage
-from appliance.system.progress import Progress
 
 _TERMINATE_EVERY_S = 0.01
 # After a crash in the middle of the swap.
@@ -66,21 +65,16 @@ class OnlineRestore:
     """Restores a backup into the Postgres of a storage, whichever container runs it."""
 
     def __init__(
-        self,
-        settings: Settings,
-        storage: Storage,
-        source: Source,
-        *,
-        jobs: int,
-        progress: Progress,
-        actor: str,
+        self, settings: Settings, builder: ClusterBuilder, source: Source, *, actor: str
     ) -> None:
         self._settings = settings
-        self._storage = storage
+        self._storage = builder.storage
+        self._app = builder.app
         self._source = source
         self._actor = actor
-        self._progress = progress
-        self._loader = Loader(storage.run, source, private=False, jobs=jobs, progress=progress)
+        self._progress = builder.progress
+        server, jobs, progress = builder.storage.run, builder.jobs, builder.progress
+        self._loader = Loader(server, source, private=False, jobs=jobs, progress=progress)
 
     def run(self, *, force: bool) -> None:
         """Replace every database of the backup; others stay.
@@ -147,12 +141,12 @@ class OnlineRestore:
     def _complete(self, temporary_name: str) -> None:
         """Check it, and bring it up to date before any request sees it."""
         with closing(databases.connect_to(self._storage.run, temporary_name)) as superuser:
-            load.check_books(superuser)
+            load.check_app(superuser, self._app)
         where, role = self._storage.run, config.OWNER_ROLE
         with closing(connect_in(where, role, temporary_name, databases.APPLICATION_NAME)) as owner:
             runner.migrate(
                 owner,
-                load_tracks(self._settings.client_migrations_dir),
+                load_tracks(self._app.tracks(), self._settings.client_migrations_dir),
                 timeout_s=self._settings.migration_timeout,
                 report=lambda _: None,
             )

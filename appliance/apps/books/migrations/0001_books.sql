@@ -92,4 +92,7 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON public.transac
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON public.postings
     FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
+-- By default the API may do anything with a table in this schema, see 0005_client_rights.sql.
+REVOKE ALL ON public.accounts, public.transactions, public.postings FROM app;
+REVOKE ALL ON SEQUENCE public.accounts_id_seq, public.transactions_id_seq FROM app;
 GRANT SELECT, INSERT ON public.accounts, public.transactions, public.postings TO app;

@@ -1,0 +1,4 @@
+-- appliance: checksum 61fc323ef07aedabf7cc4b1b56d2aa92ac80a637e7e73b70a50da859432e4f3f
+-- Once this was 0003_books.sql, and made the tables of an app that now has a track of its own. It
+-- does nothing any more. The ledger remembers the checksum of what it was: by that the versions
+-- that still have it know it, and by the name in the ledger we know which of both was applied.
