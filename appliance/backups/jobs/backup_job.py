@@ -10,7 +10,6 @@ from typing import Any
 from appliance.apps.contract import App
 from appliance.backups.backup_errors import BackupError, BadRequestError
 from appliance.backups.descriptions import describe, describe_fully, describe_pruned
-from appliance.backups.destinations.catalog import CatalogEntry
 from appliance.backups.format.backup_name import BackupName
 from appliance.backups.jobs import job_requests, job_results
 from appliance.backups.jobs.schedule import BACKUP, DRILL, Job, Schedule, covers, interval
@@ -109,8 +108,13 @@ def _list(service: BackupService) -> dict[str, Any]:
     return {"items": items, "away": [str(error) for error in service.catalog.unreachable]}
 
 
-def _show(service: BackupService, entry: CatalogEntry) -> dict[str, Any]:
-    return describe_fully(entry, service.app)
+def _create(service: BackupService, arguments: dict[str, Any]) -> dict[str, Any]:
+    name = None if arguments.get("name") is None else _name(arguments)
+    return describe_fully(service.create(name), service.app)
+
+
+def _show(service: BackupService, arguments: dict[str, Any]) -> dict[str, Any]:
+    return describe_fully(service.catalog.find(_name(arguments)), service.app)
 
 
 def _delete(service: BackupService, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -119,11 +123,9 @@ def _delete(service: BackupService, arguments: dict[str, Any]) -> dict[str, Any]
 
 
 _ACTIONS: dict[str, Callable[[BackupService, dict[str, Any]], Any]] = {
-    "create": lambda service, given: _show(
-        service, service.create(_name(given) if given.get("name") is not None else None)
-    ),
+    "create": _create,
     "list": lambda service, _: _list(service),
-    "show": lambda service, given: _show(service, service.catalog.find(_name(given))),
+    "show": _show,
     "verify": lambda service, given: asdict(service.verify(_name(given))),
     "restore": _restore,
     "delete": _delete,
