@@ -11,11 +11,12 @@ from appliance.handoff.channel import Channel, ChannelClosed
 from appliance.handoff.messages import Accepted, Busy, Go, Ready, Refused, Request, Stopping
 from appliance.handoff.phases import Stopwatch
 from appliance.handoff.successor import Successor
-from appliance.postgres import cluster, config, postmaster
+from appliance.postgres import config, disk_space, postmaster
 from appliance.postgres.postmaster import Postmaster
 from appliance.storage import lock
-from appliance.storage.paths import Storage, mebibytes
+from appliance.storage.paths import Storage
 from appliance.system.log import write_line
+from appliance.system.text import mebibytes
 
 PROGRAM = "agent"
 
@@ -82,7 +83,7 @@ def _check(storage: Storage, instance: str, supervisor: int) -> Postmaster:
     if owner is None or owner.instance != instance or ours is None:
         raise _NotNow
     free = storage.free_bytes()
-    if free < cluster.FREE_BYTES_TO_START:
+    if free < disk_space.BYTES_TO_START:
         # Whoever takes it could not start Postgres; here it runs.
         raise _Refusal(f"the disk is full ({mebibytes(free)} are free)")
     return ours

@@ -26,7 +26,7 @@ from appliance.handoff.messages import (
     Taken,
 )
 from appliance.handoff.phases import milliseconds
-from appliance.postgres import cluster
+from appliance.postgres import disk_space
 from appliance.storage import lock
 from appliance.storage.instances import InstanceDirectory
 from appliance.storage.lock import Owner
@@ -63,7 +63,7 @@ def request_database(
 
     Returns what our Postgres program told our agent when it got the lock, together with the
     handoff's facts; None if there was nothing to request, or if this container stays a standby.
-    Safe to call again after a crash: no container requests it twice. Raises StorageError if
+    Safe to call again after a crash: no container requests it twice. Raises DiskSpaceError if
     Postgres could not be started here.
     """
     if directory.has_requested() or directory.is_handoff_complete():
@@ -100,7 +100,7 @@ def _receive_from(
     own_agent: Channel,
     deadline: float,
 ) -> Taken:
-    cluster.check_room(storage)
+    disk_space.check_to_start(storage)
     directory.note_request()
     with _connect_to_owner(owner, storage) as owners_agent:
         phases_ms = _converse(owners_agent, owner, directory, deadline)

@@ -1,4 +1,4 @@
-"""How much memory and how many CPUs this container may use."""
+"""How much memory and disk and how many CPUs this container may use."""
 
 import os
 from dataclasses import dataclass
@@ -43,6 +43,20 @@ def detect(cpu_limit: int | None = None, cgroup: Path = _CGROUP) -> ResourceLimi
     if cpu_limit is not None:
         cpus.append(cpu_limit)
     return ResourceLimits(memory_bytes=memory, cpus=max(1, min(cpus)))
+
+
+@dataclass(frozen=True)
+class DiskSpace:
+    """A file system, for a user without privileges. In bytes; those in all are 0 if unknown."""
+
+    free_bytes: int
+    total_bytes: int
+
+
+def disk_space(folder: Path) -> DiskSpace:
+    """Ask the file system of a folder; raises OSError."""
+    status = os.statvfs(folder)
+    return DiskSpace(status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize)
 
 
 def _machine_memory_bytes() -> int:

@@ -17,7 +17,8 @@ from appliance.backups import audit
 from appliance.system import system_users
 from tests.backups.destinations.servers import BUCKET, Server
 from tests.harness import command, processes
-from tests.harness.appliance import COMMAND, Appliance
+from tests.harness.appliance import Appliance
+from tests.harness.command import COMMAND
 from tests.harness.waiting import wait_until
 from tests.scenarios.bookkeeper import transaction
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.backups import audit
-from appliance.backups.retention import is_generated
+from appliance.backups.format.backup_name import BackupName
 from appliance.system import system_users
 from tests.backups import scene
 from tests.backups.destinations.backups import contents
@@ -89,7 +89,7 @@ def test_programs_read_documents(cli: BackupCommand) -> None:
 
 def test_a_backup_without_a_name_is_called_after_the_time(cli: BackupCommand) -> None:
     names = [cli.json("create")["name"] for _ in range(2)]
-    assert all(is_generated(name) for name in names)
+    assert all(BackupName(name).is_generated for name in names)
     assert cli.names() == names[::-1]
     moment = datetime.strptime(names[0][:27], "appliance-%Y-%m-%d-%H%M%S").replace(tzinfo=UTC)
     assert abs((datetime.now(UTC) - moment).total_seconds()) < 300

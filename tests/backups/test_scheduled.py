@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from appliance.backups import audit, backup_status
+from appliance.backups.format.backup_name import BackupName
 from appliance.backups.jobs.schedule import BACKUP, DRILL, Job, Schedule
-from appliance.backups.retention import is_generated
 from appliance.handoff import channel
 from appliance.handoff.messages import BackupRequest, JobDone, JobStarted, NotUnderstood
 from appliance.storage.instances import InstanceDirectory
@@ -84,7 +84,7 @@ def test_what_is_due_is_done_once_by_the_owner_and_not_again_after_a_restart(
     cli = BackupCommand(first, prepared.backups)
     made = cli.names()
     assert len(made) == 1
-    assert is_generated(made[0])
+    assert BackupName(made[0]).is_generated
     noted = backup_status.read(prepared)
     assert noted.backup is not None
     assert noted.proven is not None

@@ -15,7 +15,8 @@ from appliance.settings import Settings
 from appliance.system.limits import MEBIBYTE, ResourceLimits
 from tests.documents import markdown, messages, shell
 from tests.documents.markdown import ROOT
-from tests.harness.appliance import COMMAND, Appliance
+from tests.harness.appliance import Appliance
+from tests.harness.command import COMMAND
 
 DOCUMENTS = markdown.documents()
 OPERATING = ROOT / "docs" / "operating.md"

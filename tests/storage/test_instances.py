@@ -151,7 +151,7 @@ def test_they_are_listed_in_the_order_in_which_they_started(
 ) -> None:
     for name, started in ((FIRST, "10:00:02"), (SECOND, "10:00:01")):
         moment = f"2026-01-01T{started}Z"
-        monkeypatch.setattr("appliance.storage.lock.now", lambda moment=moment: moment)
+        monkeypatch.setattr("appliance.system.clock.timestamp", lambda moment=moment: moment)
         register(name)
     assert [one.instance for one in instances.living(storage)] == [SECOND, FIRST]
 

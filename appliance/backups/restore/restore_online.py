@@ -17,7 +17,6 @@ import psycopg
 from psycopg import sql
 
 from appliance.backups.backup_errors import BackupError, ConflictError
-from appliance.backups.disk_space import DiskSpace
 from appliance.backups.format.manifest import DatabaseDump
 from appliance.backups.restore import load
 from appliance.backups.restore.load import Loader, Source
@@ -27,7 +26,7 @@ from appliance.database import application_names
 from appliance.database.connect import Connection, connect_in
 from appliance.migrations import runner
 from appliance.migrations.tracks import load_tracks
-from appliance.postgres import config
+from appliance.postgres import config, disk_space
 from appliance.settings import Settings
 
 _TERMINATE_EVERY_S = 0.01
@@ -91,7 +90,7 @@ class OnlineRestore:
             if not force:
                 self._refuse_data(connection, pairs)
         needed = sum(pair.dump.size_bytes for pair in pairs)
-        DiskSpace(self._storage.root).check(needed)
+        disk_space.check_to_go_on(self._storage.root, needed)
         try:
             self._load(pairs)
             with self._connection() as connection:
