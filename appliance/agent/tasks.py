@@ -3,7 +3,7 @@
 from appliance.agent import maintenance
 from appliance.apps import registry
 from appliance.errors import ApplianceError
-from appliance.handoff import request
+from appliance.handoff import request_database
 from appliance.handoff.channel import Channel
 from appliance.settings import Settings
 from appliance.storage.instances import InstanceDirectory
@@ -22,7 +22,7 @@ def join(settings: Settings, own_agent: Channel) -> None:
     storage, instance = Storage(settings.storage_dir), settings.appliance_instance or ""
     _migrate(settings, storage)
     directory = InstanceDirectory(storage, instance)
-    taken = request.request_database(storage, directory, own_agent)
+    taken = request_database.request_database(storage, directory, own_agent)
     if taken is not None:
         maintenance.record(storage, instance, taken)
 

@@ -9,10 +9,7 @@ from pathlib import Path
 
 from appliance.apps.contract import App
 from appliance.backups import audit, backup_status, retention
-from appliance.backups.backup_errors import (
-    DestinationError,
-    KeyRefusedError,
-)
+from appliance.backups.backup_errors import DestinationError, KeyRefusedError
 from appliance.backups.backup_status import Verification
 from appliance.backups.create.create_backup import create_backup
 from appliance.backups.destinations import from_settings

@@ -62,7 +62,7 @@ def _is_orphan(configured: Settings) -> bool:
 
 
 def _postgres(configured: Settings) -> None:
-    from appliance.handoff import acquire
+    from appliance.handoff import acquire_lock
     from appliance.postgres import binaries, exec_postgres
     from appliance.storage import lock
     from appliance.storage.instances import InstanceDirectory
@@ -72,7 +72,9 @@ def _postgres(configured: Settings) -> None:
     resources = detect(configured.num_cpus)
     instance, locks_exclude = configured.appliance_instance or "", not configured.allow_broken_flock
     descriptor = lock.open_lock(storage, users.database.uid, users.database.gid)
-    acquisition = acquire.acquire_lock(descriptor, storage, instance, locks_exclude=locks_exclude)
+    acquisition = acquire_lock.acquire_lock(
+        descriptor, storage, instance, locks_exclude=locks_exclude
+    )
     exec_postgres.start(
         storage,
         users,

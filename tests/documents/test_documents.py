@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.api.serve import concurrency
+from appliance.api.gunicorn_server import concurrency
 from appliance.errors import ExitCode
 from appliance.postgres.config import sizes
 from appliance.settings import Settings

@@ -13,14 +13,7 @@ import pytest
 
 from appliance.handoff import channel
 from appliance.handoff.channel import Channel, ChannelClosed
-from appliance.handoff.messages import (
-    Accepted,
-    Busy,
-    Go,
-    NotUnderstood,
-    Request,
-    Stopping,
-)
+from appliance.handoff.messages import Accepted, Busy, Go, NotUnderstood, Request, Stopping
 from appliance.storage.paths import SOCKET_PATH_LIMIT
 
 NONSENSE = (

@@ -5,12 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from appliance.backups.backup_errors import (
-    BackupError,
-    ConflictError,
-    DamagedError,
-    NotFoundError,
-)
+from appliance.backups.backup_errors import BackupError, ConflictError, DamagedError, NotFoundError
 from appliance.backups.format import manifest as manifests
 from appliance.backups.format.backup_name import BackupName
 from appliance.backups.format.manifest import STAGING, Manifest

@@ -4,11 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.backups.backup_errors import (
-    ConflictError,
-    DamagedError,
-    NotFoundError,
-)
+from appliance.backups.backup_errors import ConflictError, DamagedError, NotFoundError
 from appliance.backups.format.backup_name import BackupName
 from appliance.backups.format.manifest import FILE
 from tests.backups.destinations import backups, children
