@@ -122,15 +122,19 @@ class _Agent:
             try:
                 copy_detection.renew_generation(self._storage)
             except OSError as error:
-                write_line(PROGRAM, f"a copy of the storage cannot be marked: {error.strerror}")
+                write_line(
+                    PROGRAM,
+                    f"a copy of the storage cannot be marked: {error.strerror}",
+                    level="warning",
+                )
 
     def _bury_children(self) -> None:
         process.drain(self._ended)
         for child, code in process.ended_children():
             name = self._children.pop(child)
             if code != 0:
-                how = f"exit code {code}" if code > 0 else f"signal {-code}"
-                write_line(PROGRAM, f"the task {name} failed ({how})")
+                how = {"exit_code": code} if code > 0 else {"signal": -code}
+                write_line(PROGRAM, f"the task {name} failed", level="error", **how)
             if name == JOIN:
                 self._joined(code)
 

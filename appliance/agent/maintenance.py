@@ -47,7 +47,9 @@ def migrate_at_start(settings: Settings, storage: Storage, app: App) -> None:
         try:
             _migrate(settings, storage, app, ())
         except (DatabaseError, psycopg.OperationalError) as error:
-            write_line(PROGRAM, f"migrating from the start again: {_first_line(error)}")
+            write_line(
+                PROGRAM, f"migrating from the start again: {_first_line(error)}", level="warning"
+            )
             time.sleep(_MIGRATE_AGAIN_AFTER_S)
         else:
             return
@@ -59,9 +61,12 @@ def record(storage: Storage, instance: str, taken: Taken) -> None:
     serving_at = _serving_since(storage)
     try:
         with connect(storage, config.OWNER_ROLE, program=application_names.AGENT) as owner:
-            write_line(PROGRAM, history.record(owner, instance, taken, serving_at))
+            change = history.record(owner, instance, taken, serving_at)
+            write_line(PROGRAM, f"{change.kind} complete", level="info", **change.fields)
     except psycopg.Error as error:
-        write_line(PROGRAM, f"the handoff could not be written down: {_first_line(error)}")
+        write_line(
+            PROGRAM, f"the handoff could not be written down: {_first_line(error)}", level="warning"
+        )
 
 
 def _serving_since(storage: Storage) -> float:
@@ -134,5 +139,10 @@ def _wait_for_database(storage: Storage) -> Connection:
             now = time.monotonic()
             if now - reported >= _REPORT_WAIT_EVERY_S:
                 reported = now
-                write_line(PROGRAM, f"waiting {now - started:.0f} s for the database: {error}")
+                write_line(
+                    PROGRAM,
+                    f"waiting for the database: {_first_line(error)}",
+                    level="warning",
+                    waited_s=round(now - started),
+                )
             pause.wait(error)

@@ -32,7 +32,7 @@ def prune(settings: Settings) -> None:
     try:
         maintenance.prune(Storage(settings.storage_dir))
     except ApplianceError as error:
-        write_line(PROGRAM, f"pruning is put off for an hour: {error}")
+        write_line(PROGRAM, f"pruning is put off for an hour: {error}", level="warning")
 
 
 def _migrate(settings: Settings, storage: Storage) -> None:
@@ -42,5 +42,9 @@ def _migrate(settings: Settings, storage: Storage) -> None:
     except ApplianceError as error:
         if not settings.skip_schema_check:
             raise
-        write_line(PROGRAM, str(error))
-        write_line(PROGRAM, "SKIP_SCHEMA_CHECK=true: it serves although the migrations failed")
+        write_line(PROGRAM, str(error), level="error")
+        write_line(
+            PROGRAM,
+            "SKIP_SCHEMA_CHECK=true: it serves although the migrations failed",
+            level="warning",
+        )

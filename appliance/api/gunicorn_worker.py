@@ -5,6 +5,7 @@ import select
 import socket
 import sys
 import time
+import traceback
 from functools import cached_property
 from http import HTTPStatus
 from typing import Any
@@ -14,7 +15,7 @@ from gunicorn.http import errors
 from gunicorn.workers import gthread
 
 from appliance.api.client_socket import ClientSocket
-from appliance.system.log import write_block
+from appliance.system.log import Level, write_block
 from appliance.web.client_ip import client_ip
 from appliance.web.problems import MEDIA_TYPE, PROGRAM, ProblemError
 from appliance.web.request_log import HEADER, log_request, request_id
@@ -111,8 +112,10 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         """Answer a request that never reached the app."""
         status, detail = _explain(exc)
         identifier = request_id(None)
-        if status == 500:  # noqa: PLR2004
-            self.log.exception("error in request id=%s", identifier)
+        # Not for a client that stalled.
+        if status == 500 and not isinstance(exc, TimeoutError):  # noqa: PLR2004
+            told = "".join(traceback.format_exception(exc))
+            write_block(PROGRAM, f"a request failed\n{told}", request_id=identifier)
         peer = client_ip(addr[0], None, 0) if addr else "-"
         log_request("-", "-", status, 0.0, identifier, peer)
         problem = ProblemError(status, detail)
@@ -145,7 +148,13 @@ class Logger(glogging.Logger):  # type: ignore[misc]
 
 class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        write_block(PROGRAM, self.format(record))
+        write_block(PROGRAM, self.format(record), level=_level(record.levelno))
+
+
+def _level(number: int) -> Level:
+    if number >= logging.ERROR:
+        return "error"
+    return "warning" if number >= logging.WARNING else "info"
 
 
 def _explain(error: Exception) -> tuple[int, str]:

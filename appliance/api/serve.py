@@ -74,7 +74,7 @@ def check_schema(settings: Settings, storage: Storage, guest: App) -> None:
     except psycopg.OperationalError as error:
         raise unreachable(storage, error) from error
     if settings.skip_schema_check:
-        write_line(PROGRAM, "SKIP_SCHEMA_CHECK=true: the schema was not checked")
+        write_line(PROGRAM, "SKIP_SCHEMA_CHECK=true: the schema was not checked", level="warning")
     else:
         schema_check.check(state)
 
@@ -88,7 +88,7 @@ def open_database(settings: Settings, storage: Storage) -> Database:
         )
 
     def report(hold: Hold) -> None:
-        write_line(PROGRAM, hold.words)
+        write_line(PROGRAM, hold.words, level="warning" if hold.given_up else "info")
         with suppress(psycopg.Error), connect_as_api() as connection:
             history.record_hold(connection, settings.appliance_instance, hold)
 

@@ -173,7 +173,11 @@ def _write(storage: Storage, status: BackupStatus) -> None:
         notes.write(storage.backup_status, asdict(status))
     except OSError as error:
         # What they tell of has happened all the same.
-        write_line(_PROGRAM, f"{storage.backup_status} cannot be written: {error.strerror}")
+        write_line(
+            _PROGRAM,
+            f"{storage.backup_status} cannot be written: {error.strerror}",
+            level="warning",
+        )
 
 
 def _with_age(

@@ -15,6 +15,7 @@ from appliance.postgres import config
 from appliance.settings import Settings
 from appliance.storage.paths import Storage
 from appliance.system import system_users
+from appliance.system.log import use_format
 from appliance.system.system_users import SystemUsers
 
 _NOT_MIGRATED = (errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedColumn)
@@ -23,6 +24,7 @@ _NOT_MIGRATED = (errors.UndefinedTable, errors.InvalidSchemaName, errors.Undefin
 def load() -> tuple[Settings, Storage]:
     """Read the environment; raises SettingsError that names every fault."""
     configured = environment.load().settings
+    use_format(configured.log_format)
     return configured, Storage(configured.storage_dir)
 
 

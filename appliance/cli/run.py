@@ -10,7 +10,7 @@ from appliance import settings as environment
 from appliance.settings import Settings
 from appliance.storage.paths import Storage
 from appliance.system import system_users
-from appliance.system.log import write_line
+from appliance.system.log import use_format, write_line
 
 
 @click.command()
@@ -90,13 +90,15 @@ def _warn_of_missing_copies(settings: Settings, storage: Storage) -> None:
     if not (elsewhere or settings.backup_destinations or settings.backup_acknowledged):
         write_line(
             "settings",
-            "warning: no backup is kept outside this storage. Name a place with "
+            "no backup is kept outside this storage. Name a place with "
             "BACKUP_DESTINATIONS, or say BACKUP_ACKNOWLEDGED=true if somebody else copies it.",
+            level="warning",
         )
 
 
 def _load() -> Settings:
     loaded = environment.load()
+    use_format(loaded.settings.log_format)
     for warning in loaded.warnings:
-        write_line("settings", f"warning: {warning}")
+        write_line("settings", warning, level="warning")
     return loaded.settings

@@ -54,7 +54,11 @@ def acquire_lock(
     except OSError as error:
         if locks_exclude:
             raise
-        write_line(PROGRAM, f"running without a lock (ALLOW_BROKEN_FLOCK): {error.strerror}")
+        write_line(
+            PROGRAM,
+            f"running without a lock (ALLOW_BROKEN_FLOCK): {error.strerror}",
+            level="warning",
+        )
         _note(storage, directory)
         return Acquisition(time.monotonic(), 0.0, waited=False, was_successor=False, previous=None)
     if waited:
@@ -87,7 +91,9 @@ def _note(storage: Storage, directory: InstanceDirectory) -> None:
         successor.forget(storage)
     except OSError as error:
         # Notes are courtesy; if the disk is full, the cluster's own check says so.
-        write_line(PROGRAM, f"{storage.owner} could not be written: {error.strerror}")
+        write_line(
+            PROGRAM, f"{storage.owner} could not be written: {error.strerror}", level="warning"
+        )
 
 
 def _yield_to_successor(descriptor: int, storage: Storage, directory: InstanceDirectory) -> bool:
@@ -99,7 +105,11 @@ def _yield_to_successor(descriptor: int, storage: Storage, directory: InstanceDi
         if successor.wait_until_it_owns(storage, other):
             _wait(descriptor, storage, directory)
         else:
-            write_line(PROGRAM, f"container {other} was to have the database and did not take it")
+            write_line(
+                PROGRAM,
+                f"container {other} was to have the database and did not take it",
+                level="warning",
+            )
             lock.wait_for_lock(descriptor)
     return bool(passed_to)
 

@@ -61,10 +61,10 @@ def hand_over_database(
         # It has just moved, or Postgres is being started again: the requester looks once more.
         requester.reply(Busy())
     except _Refusal as refusal:
-        write_line(PROGRAM, f"{who} does not get the database: {refusal}")
+        write_line(PROGRAM, f"{who} does not get the database: {refusal}", level="warning")
         requester.reply(Refused(str(refusal)))
     except ChannelClosed:
-        write_line(PROGRAM, f"{who} is gone; this container keeps the database")
+        write_line(PROGRAM, f"{who} is gone; this container keeps the database", level="warning")
     else:
         write_line(PROGRAM, f"handing the database to {who}")
         _stop(ours, requester, stopping_at)
@@ -116,7 +116,11 @@ def _wait_for_dumps(connection: Connection) -> None:
     said = False
     while connection.execute(_DUMPS, [[*application_names.DUMPS]]).fetchone() != (0,):
         if time.monotonic() >= deadline:
-            write_line(PROGRAM, "the dump goes on; it will fail, because the database moves now")
+            write_line(
+                PROGRAM,
+                "the dump goes on; it will fail, because the database moves now",
+                level="warning",
+            )
             return
         if not said:
             write_line(PROGRAM, f"a dump is running; it has {DUMP_LIMIT_S:g} s to end")
@@ -150,7 +154,13 @@ def _stop(ours: Postmaster, requester: Channel, stopping_at: float) -> None:
     try:
         requester.send(Stopping(stopping_at))
     except ChannelClosed:
-        write_line(PROGRAM, "it is gone; whoever gets the lock owns the database now")
+        write_line(
+            PROGRAM, "it is gone; whoever gets the lock owns the database now", level="warning"
+        )
     if not ours.has_ended(STOP_LIMIT_S):
-        write_line(PROGRAM, f"Postgres did not stop within {STOP_LIMIT_S:g} s; aborting it")
+        write_line(
+            PROGRAM,
+            f"Postgres did not stop within {STOP_LIMIT_S:g} s; aborting it",
+            level="warning",
+        )
         ours.abort()

@@ -1,6 +1,7 @@
 """What is remembered of handoffs: in the database, so that it moves with it."""
 
 import socket
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -12,6 +13,7 @@ from appliance.database.connect import Connection
 from appliance.database.holds import Hold
 from appliance.handoff.messages import Taken
 from appliance.handoff.phases import milliseconds
+from appliance.storage.lock import Owner
 
 KEPT = 1000
 
@@ -61,8 +63,16 @@ class Handoff:
         return {**asdict(self), "served_at": self.served_at.isoformat(timespec="milliseconds")}
 
 
-def record(owner: Connection, instance: str, taken: Taken, serving_at: float) -> str:
-    """Write a row about what `taken` tells, and return it as words for the log.
+@dataclass(frozen=True)
+class Change:
+    """How the database came here, for the log; the phases are in milliseconds."""
+
+    kind: str
+    fields: Mapping[str, str | int]
+
+
+def record(owner: Connection, instance: str, taken: Taken, serving_at: float) -> Change:
+    """Write a row about what `taken` tells, and return it for the log.
 
     `serving_at` is when Postgres began to answer, in seconds of the monotonic clock; 0 if nobody
     knows.
@@ -82,7 +92,7 @@ def record(owner: Connection, instance: str, taken: Taken, serving_at: float) ->
             Jsonb(phases),
         ),
     )
-    return _words(kind, phases, previous.hostname if previous else None)
+    return Change(kind, _fields(phases, previous if kind != "restart" else None))
 
 
 def record_hold(api: Connection, instance: str | None, hold: Hold) -> None:
@@ -128,13 +138,14 @@ def _phases(taken: Taken, serving_at: float) -> dict[str, float]:
     return phases
 
 
-def _words(kind: str, phases: dict[str, float], previous: str | None) -> str:
-    what = {
-        "handoff": f"the database came from container {previous}",
-        "takeover": f"the database was taken over from container {previous}",
-        "restart": "the database is back",
-    }[kind]
-    named = ("checkpoint", "stop", "prepare", "start")
-    parts = ", ".join(f"{name} {phases[name]:.0f}" for name in named if name in phases)
-    away = f"away for {phases['away']:.0f} ms; " if "away" in phases else ""
-    return f"{what}: {away}{parts} ms"
+def _fields(phases: dict[str, float], previous: Owner | None) -> dict[str, str | int]:
+    named = {
+        "unavailable": "away",
+        "checkpoint": "checkpoint",
+        "stop": "stop",
+        "prepare": "prepare",
+        "start": "start",
+    }
+    came = {"from": previous.hostname} if previous else {}
+    took = {f"{name}_ms": round(phases[key]) for name, key in named.items() if key in phases}
+    return came | took

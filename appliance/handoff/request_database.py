@@ -73,7 +73,11 @@ def request_database(
         try:
             return _receive_from(owner, storage, directory, own_agent, deadline)
         except _Refused as refusal:
-            write_line(PROGRAM, f"staying a standby of container {owner.hostname}: {refusal}")
+            write_line(
+                PROGRAM,
+                f"staying a standby of container {owner.hostname}: {refusal}",
+                level="warning",
+            )
             return None
         except _Later:
             time.sleep(_ASK_AGAIN_EVERY_S)
@@ -89,7 +93,11 @@ def _another_owner(storage: Storage, directory: InstanceDirectory, deadline: flo
         if owner is not None and directory.waits_since():
             return owner
         time.sleep(_LOOK_EVERY_S)
-    write_line(PROGRAM, f"staying a standby: the database could not be had within {LIMIT_S:g} s")
+    write_line(
+        PROGRAM,
+        f"staying a standby: the database could not be had within {LIMIT_S:g} s",
+        level="warning",
+    )
     return None
 
 

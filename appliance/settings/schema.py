@@ -84,6 +84,11 @@ class Settings:
         "App that runs in the API's process; with none its tables are neither made nor dropped.",
         default="books",
     )
+    log_format: str = _variable(
+        rules.one_of("text", "json"),
+        "Form of the log: lines for people, or an object in each line for programs.",
+        default="text",
+    )
     client_migrations_dir: Path | None = _variable(
         rules.folder(), "Folder with your app's own migrations, 0001_name.sql and so on."
     )

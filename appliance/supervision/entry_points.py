@@ -15,7 +15,7 @@ from appliance.settings import Settings
 from appliance.storage.paths import Storage
 from appliance.system import system_users
 from appliance.system.limits import detect
-from appliance.system.log import write_block, write_line
+from appliance.system.log import use_format, write_block, write_line
 from appliance.system.process import adopt_log_descriptor, end_with_parent
 
 _INTERRUPTED = 130
@@ -42,9 +42,10 @@ def _guarded(name: str, action: Callable[..., int | None], *arguments: object) -
 
 def _run(name: str) -> int | None:
     configured = settings.load().settings
+    use_format(configured.log_format)
     end_with_parent()
     if _is_orphan(configured):
-        write_line(name, "not started: its supervisor is gone")
+        write_line(name, "not started: its supervisor is gone", level="error")
         return _ORPHANED
     return _PROGRAMS[name](configured)
 

@@ -57,7 +57,7 @@ def run() -> int:
         _Supervisor(options).main()
     except asyncore.ExitNow:
         options.close_logger()
-    write_line(PROGRAM, f"stopped (exit code {options.exit_code})")
+    write_line(PROGRAM, "stopped", exit_code=int(options.exit_code))
     return options.exit_code
 
 
@@ -94,7 +94,7 @@ class _Options(ServerOptions):  # type: ignore[misc]  # it has no types
         if received not in stop_signals.STOP_SIGNALS:
             return received
         if self.mood >= SupervisorStates.RUNNING:
-            write_line(PROGRAM, f"stopping ({signal.Signals(received).name})")
+            write_line(PROGRAM, "stopping", signal=signal.Signals(received).name)
         return signal.SIGTERM
 
     def write_pidfile(self) -> None:
@@ -116,16 +116,19 @@ class _Options(ServerOptions):  # type: ignore[misc]  # it has no types
         """End everything with a code that is never zero."""
         known = exit_code in set(ExitCode) and exit_code
         self.exit_code = int(known or ExitCode.FAILURE)
-        write_line(PROGRAM, f"{program} cannot be kept running; stopping everything")
+        write_line(PROGRAM, f"{program} cannot be kept running; stopping everything", level="error")
         self.mood = SupervisorStates.SHUTDOWN
 
     def _program_ended(self, process: Any, status: int) -> None:
         name, exit_code = process.config.name, os.waitstatus_to_exitcode(status)
         if process.killing or self.mood < SupervisorStates.RUNNING:
             return
-        how = f"exit code {exit_code}" if exit_code >= 0 else f"signal {-exit_code}"
-        write_line(PROGRAM, f"{name} ended ({how})")
-        if name in _MAY_END_WELL and exit_code == 0:
+        ended_well = name in _MAY_END_WELL and exit_code == 0
+        how = {"exit_code": exit_code} if exit_code >= 0 else {"signal": -exit_code}
+        write_line(
+            PROGRAM, f"the program {name} ended", level="info" if ended_well else "warning", **how
+        )
+        if ended_well:
             return
         if self.policy.gives_up(name, exit_code if exit_code >= 0 else None, time.monotonic()):
             self.give_up(name, exit_code)

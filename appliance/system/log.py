@@ -1,8 +1,19 @@
-"""Log lines on standard output: time, program, text. One line is one write."""
+"""Log lines on standard output, one write each: as text for people, or as JSON for programs.
 
+>>> render("agent", "serving", "warning", {"url": "http://localhost", "who": "a b"})
+'agent warning: serving url=http://localhost who="a b"'
+"""
+
+import json
 import os
+import re
+from collections.abc import Mapping
+from typing import Literal
 
 from appliance.system.clock import timestamp_ms
+
+Level = Literal["info", "warning", "error"]
+Value = str | int | float | None
 
 _STDOUT = 1
 # A line break or an escape sequence inside a text must not be able to forge another line.
@@ -10,19 +21,74 @@ _ESCAPED = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} |
     0x2028: "\\u2028",
     0x2029: "\\u2029",
 }
+_NEEDS_NO_QUOTES = re.compile(r'[^\s"=\\]+')
+
+# The setting LOG_FORMAT; each program says it once, when it has read its settings.
+_format = "text"
 
 
-def write_line(program: str, text: str) -> None:
-    """Write `2026-11-20T13:00:00.123Z program text` as one line; control characters are escaped."""
-    line = f"{timestamp_ms()} {program} {text.translate(_ESCAPED)}\n"
+def use_format(name: str) -> None:
+    """Write `text` or `json` from now on."""
+    global _format  # noqa: PLW0603 - one log for one process
+    _format = name
+
+
+def write_line(program: str, text: str, /, *, level: Level = "info", **fields: Value) -> None:
+    """Write one line: `2026-11-20T13:00:00.123Z agent handoff complete from=vm stop_ms=59`.
+
+    A level other than info stands before the text. As JSON it is one object with the keys time,
+    level, program and message, then the fields. Control characters are escaped in both.
+    """
+    write_record(timestamp_ms(), program, text, level, fields)
+
+
+def write_record(
+    time: str, program: str, text: str, level: Level, fields: Mapping[str, Value]
+) -> None:
+    """The same for what happened at another time."""
+    if _format == "json":
+        line = render_json(time, program, text, level, fields)
+    else:
+        line = f"{time} {render(program, text, level, fields)}"
     try:
-        os.write(_STDOUT, line.encode("utf-8", "backslashreplace"))
+        os.write(_STDOUT, f"{line}\n".encode("utf-8", "backslashreplace"))
     except OSError:
         # Nobody reads the log any more; that must not stop the service.
         return
 
 
-def write_block(program: str, text: str) -> None:
-    """Write each line of `text` as a log line of its own, tracebacks for example."""
-    for line in text.splitlines():
-        write_line(program, line)
+def write_block(program: str, text: str, /, *, level: Level = "error", **fields: Value) -> None:
+    """Write a text of several lines, a traceback for example; as JSON it is one object."""
+    lines = [text] if _format == "json" else text.splitlines()
+    for number, line in enumerate(lines):
+        write_line(program, line, level=level, **({} if number else fields))
+
+
+def render(program: str, text: str, level: Level, fields: Mapping[str, Value]) -> str:
+    """One line of text without its time."""
+    shown = "" if level == "info" else f"{level}: "
+    pairs = "".join(f" {name}={_quoted(str(value))}" for name, value in fields.items())
+    return f"{program} {shown}{text.translate(_ESCAPED)}{pairs}"
+
+
+def render_json(
+    time: str, program: str, text: str, level: Level, fields: Mapping[str, Value]
+) -> str:
+    """One line of JSON."""
+    about = {"time": time, "level": level, "program": program, "message": _encodable(text)}
+    others = {
+        name: _encodable(value) if isinstance(value, str) else value
+        for name, value in fields.items()
+    }
+    return json.dumps(about | others)
+
+
+def _quoted(value: str) -> str:
+    if _NEEDS_NO_QUOTES.fullmatch(value) is None:
+        value = '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return value.translate(_ESCAPED)
+
+
+def _encodable(text: str) -> str:
+    # Half a surrogate pair, from a file's name that is not UTF-8, is no text to strict readers.
+    return text.encode("utf-8", "backslashreplace").decode()

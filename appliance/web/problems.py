@@ -126,7 +126,12 @@ def _answer_overload(
 ) -> None:
     """The database answers, but cannot do it now: the disk is full, a statement took too long."""
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    write_line(PROGRAM, f"the database refused request id={req.context.request_id}: {reason}")
+    write_line(
+        PROGRAM,
+        f"the database refused a request: {reason}",
+        level="warning",
+        request_id=req.context.request_id,
+    )
     unavailable = DatabaseUnavailable(NOTHING_CHANGED)
     _answer_unavailable(req, resp, unavailable, params)
 
@@ -147,6 +152,10 @@ def _answer_falcon_error(
 def _answer_unexpected(
     req: falcon.Request, resp: falcon.Response, _error: Exception, params: Any
 ) -> None:
-    write_block(PROGRAM, f"error in request id={req.context.request_id}\n{traceback.format_exc()}")
+    write_block(
+        PROGRAM,
+        f"a request failed\n{traceback.format_exc()}",
+        request_id=req.context.request_id,
+    )
     detail = "Something went wrong here. The log has it under this request id."
     _answer_problem(req, resp, ProblemError(500, detail), params)

@@ -33,7 +33,7 @@ class RequestLog:
     def process_response(
         self, req: falcon.Request, resp: falcon.Response, _resource: Any, _succeeded: bool
     ) -> None:
-        """Write the line: method, path, status, duration, request id, client ip."""
+        """Write the line: method, path, status, duration, request id, client."""
         env = req.env
         ip = client_ip(env.get("REMOTE_ADDR", "-"), env.get("HTTP_X_FORWARDED_FOR"), self._hops)
         log_request(
@@ -57,8 +57,15 @@ def request_id(inbound: str | None) -> str:
 def log_request(
     method: str, path: str, status: int, duration_s: float, request_id: str, ip: str
 ) -> None:
-    """Write one line. The path is percent-encoded, so it can forge neither lines nor fields."""
+    """Write one line. The path is percent-encoded and cut; the query is not part of it."""
     shown = quote(path[:_PATH_LIMIT], safe="/:@!$&'()*+,;=-._~", errors="replace")
     write_line(
-        PROGRAM, f"{method} {shown} {status} {duration_s * 1000:.1f}ms id={request_id} ip={ip}"
+        PROGRAM,
+        "request",
+        method=method,
+        path=shown,
+        status=status,
+        duration_ms=round(duration_s * 1000, 1),
+        request_id=request_id,
+        client=ip,
     )

@@ -55,7 +55,7 @@ def test_when_joining_is_killed_the_agent_ends_too_so_that_it_is_tried_again(
 ) -> None:
     os.kill(scripted.began(JOIN), signal.SIGKILL)
     assert scripted.process.wait(30) == ExitCode.FAILURE
-    scripted.wait_for_line("the task join failed (signal 9)")
+    scripted.wait_for_line("the task join failed signal=9")
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -89,7 +89,7 @@ def test_while_the_database_moves_another_requester_is_told_at_once(
 def test_a_task_that_fails_is_in_the_log_and_the_agent_goes_on(scripted: ScriptedAgent) -> None:
     with scripted.join().call(REQUEST):
         os.kill(scripted.began(HAND_OVER), signal.SIGKILL)
-        scripted.wait_for_line("the task hand-over failed (signal 9)")
+        scripted.wait_for_line("the task hand-over failed signal=9")
     with scripted.call(REQUEST):
         scripted.began(HAND_OVER, 2)
         scripted.end(HAND_OVER)

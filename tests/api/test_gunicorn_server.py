@@ -105,7 +105,7 @@ def test_what_is_no_request_is_answered_with_a_problem(
     line, problem = raw(server, request_bytes)
     assert line.split()[1] == str(status).encode()
     assert problem["status"] == status
-    logged = f"- - {status} 0.0ms id={problem['request_id']} ip=127.0.0.1"
+    logged = f"status={status} duration_ms=0.0 request_id={problem['request_id']} client=127.0.0.1"
     assert logged in server.log.read_text()
 
 
@@ -132,7 +132,8 @@ def test_a_forwarded_header_changes_neither_peer_nor_path(server: Server) -> Non
     assert answer.status == 200
     request_id = answer.getheader("X-Request-Id")
     wait_until(
-        lambda: f"id={request_id} ip=203.0.113.9" in server.log.read_text(), "the log has the line"
+        lambda: f"request_id={request_id} client=203.0.113.9" in server.log.read_text(),
+        "the log has the line",
     )
 
 

@@ -88,7 +88,7 @@ def test_an_unexpected_error_reveals_nothing_and_logs_a_traceback(
     assert answer.status_code == 500
     assert "accounts" not in json.dumps(shape(answer))
     log = capfd.readouterr().out
-    assert "error in request id=find-me" in log
+    assert "api error: a request failed request_id=find-me" in log
     assert "UndefinedTable" in log
 
 

@@ -8,7 +8,8 @@ from tests.api.conftest import Client
 
 LINE = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z api "
-    r"(?P<method>[A-Z]+) (?P<path>\S+) (?P<status>\d{3}) \d+\.\dms id=(?P<id>\S+) ip=(?P<ip>\S+)"
+    r'request method=(?P<method>[A-Z]+) path=(?P<path>"\S+"|[^\s"=]+) status=(?P<status>\d{3}) '
+    r"duration_ms=\d+\.\d request_id=(?P<id>\S+) client=(?P<ip>\S+)"
 )
 
 
@@ -31,8 +32,9 @@ def test_a_request_is_one_line(client: Client, capfd: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     "path",
     [
-        "/a%0A2026-11-20T13:00:00.123Z api GET /admin 200 1.0ms id=x ip=y",
-        "/a%20200%201.0ms%20id=forged%20ip=6.6.6.6",
+        "/a%0A2026-11-20T13:00:00.123Z api request method=GET status=200 request_id=x client=y",
+        "/a%20status=200%20request_id=forged%20client=6.6.6.6",
+        "/a%22%20status=200%20request_id=forged",
         "/%1b%5b2J",
         "/%e2%80%a8x",
         "/%0d%0ax",

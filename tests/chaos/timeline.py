@@ -8,7 +8,7 @@ from pathlib import Path
 # Each request has a line in a container's log, each question for its health, and each refused
 # attempt in Postgres'.
 _CHATTER = re.compile(
-    r" api (GET|POST) \S+ 2\d\d | api GET /up 503 "
+    r" api request method=(GET|POST) path=\S+ status=2| path=/up status=503 "
     r"| FATAL:  (terminating|the database system is|connection to)"
 )
 

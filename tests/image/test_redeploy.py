@@ -209,7 +209,7 @@ def restarts(container: Container) -> int:
 def is_asked_in_vain(appliance: Contained, old: Container) -> bool:
     """Whether another container than the old one has said that it is not up."""
     containers = appliance.platform.containers.of(appliance.app.name)
-    return any("api GET /up 503" in log(one) for one in containers if one.id != old.id)
+    return any("path=/up status=503" in log(one) for one in containers if one.id != old.id)
 
 
 def log(container: Container) -> str:

@@ -62,7 +62,7 @@ def test_a_postgres_that_was_told_to_stop_is_started_again_however_often(
     for _ in range(6):
         stop_postgres(appliance)
     appliance.wait_until_up()
-    assert appliance.log.count("postgres ended (exit code 0)") == 6
+    assert appliance.log.count("postgres ended exit_code=0") == 6
     assert "cannot be kept running" not in appliance.log
 
 

@@ -1,8 +1,10 @@
 """Everything goes to standard output, in whole lines, one for each request, and no file."""
 
+import json
 import os
 import re
 import stat
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,7 +17,10 @@ from tests.harness.waiting import wait_until
 
 OURS = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (api|agent|postgres|supervisor|settings) .+"
 POSTGRES = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} UTC postgres (LOG|FATAL|ERROR|WARNING|DETAIL).*"
-REQUEST = r"\S+Z api (?P<method>\S+) (?P<path>\S+) (?P<status>\d+) [\d.]+ms id=(?P<id>\S+) ip=\S+"
+REQUEST = (
+    r"\S+Z api request method=\S+ path=\S+ status=\d+ duration_ms=[\d.]+ "
+    r"request_id=(?P<id>\S+) client=\S+"
+)
 
 
 def test_every_request_makes_exactly_one_whole_line_under_concurrent_load(
@@ -39,6 +44,22 @@ def test_a_line_that_a_client_forges_stays_one_line(appliance: Appliance) -> Non
     requests.get(appliance.url + path, headers={"X-Request-Id": "x"}, timeout=10)
     wait_until(lambda: "forged" in appliance.log, "the request is logged")
     assert not [line for line in appliance.lines if re.fullmatch(r"\S+Z postgres forged.*", line)]
+
+
+def test_as_json_each_line_of_ours_is_one_object(
+    make_appliance: Callable[..., Appliance],
+) -> None:
+    started = make_appliance(LOG_FORMAT="json").start().wait_until_up()
+    started.call("GET", "/api/accounts?secret-query=1")
+    wait_until(lambda: "/api/accounts" in started.log, "the request is logged")
+    assert started.stop() == 0
+    objects = [json.loads(line) for line in started.lines if not re.fullmatch(POSTGRES, line)]
+    assert {one["program"] for one in objects} >= {"api", "agent", "postgres", "supervisor"}
+    assert {one["level"] for one in objects} <= {"info", "warning", "error"}
+    [asked] = [one for one in objects if one.get("path") == "/api/accounts"]
+    assert (asked["method"], asked["status"], asked["message"]) == ("GET", 200, "request")
+    assert isinstance(asked["duration_ms"], float)
+    assert "secret-query" not in started.log
 
 
 def test_nothing_is_written_to_files_but_the_cluster(appliance: Appliance) -> None:

@@ -50,7 +50,7 @@ def run(
             result = _act(service, settings, storage, request)
     except (ApplianceError, OSError) as failure:
         error = failure if isinstance(failure, ApplianceError) else BackupError(str(failure))
-        write_line(PROGRAM, f"{request.action} for {request.actor} failed: {error}")
+        write_line(PROGRAM, f"{request.action} failed: {error}", level="error", actor=request.actor)
         if caller is not None:
             job_requests.answer_failure(caller, error)
     else:
@@ -87,8 +87,8 @@ def _act(
     result = _ACTIONS[action](service, arguments)
     if action not in _QUIET:
         about = arguments.get("name") or result.get("name") or ""
-        done = filter(None, (action, about, f"for {request.actor}: done"))
-        write_line(PROGRAM, " ".join(done))
+        name = {"name": str(about)} if about else {}
+        write_line(PROGRAM, f"{action} done", level="info", **name, actor=request.actor)
     return result
 
 
@@ -150,7 +150,7 @@ def _do(schedule: Schedule, name: str, work: Callable[[Job | None], str]) -> Non
     try:
         said = work(schedule.job(name))
     except ApplianceError as error:
-        write_line(PROGRAM, f"the scheduled {name} failed: {error}")
+        write_line(PROGRAM, f"the scheduled {name} failed: {error}", level="error")
         schedule.failed(name)
     else:
         write_line(PROGRAM, said)

@@ -176,7 +176,9 @@ class Schedule:
         parsed = {name: notes.parse_or_none(Job, entry) for name, entry in entries.items()}
         jobs = {name: job for name, job in parsed.items() if job}
         if say and len(jobs) < max(1, len(entries)) and self._path.exists():
-            write_line(_PROGRAM, f"{self._path} cannot be read: what it told starts anew")
+            write_line(
+                _PROGRAM, f"{self._path} cannot be read: what it told starts anew", level="warning"
+            )
         return jobs
 
     def _write(self, jobs: dict[str, Job]) -> None:
