@@ -84,7 +84,7 @@ def render_json(
 
 
 def _quoted(value: str) -> str:
-    if _NEEDS_NO_QUOTES.fullmatch(value) is None:
+    if _NEEDS_NO_QUOTES.fullmatch(value.translate(_ESCAPED)) is None:
         value = '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     return value.translate(_ESCAPED)
 

@@ -57,7 +57,7 @@ def test_as_json_each_line_of_ours_is_one_object(
     assert {one["program"] for one in objects} >= {"api", "agent", "postgres", "supervisor"}
     assert {one["level"] for one in objects} <= {"info", "warning", "error"}
     [asked] = [one for one in objects if one.get("path") == "/api/accounts"]
-    assert (asked["method"], asked["status"], asked["message"]) == ("GET", 200, "request")
+    assert (asked["method"], asked["status"], asked["message"]) == ("GET", 422, "request")
     assert isinstance(asked["duration_ms"], float)
     assert "secret-query" not in started.log
 
