@@ -47,6 +47,10 @@ class StorageError(ApplianceError):
     exit_code = ExitCode.STORAGE
 
 
+class DiskSpaceError(ApplianceError):
+    """A disk has too little room for it; nothing was changed."""
+
+
 class SchemaError(ApplianceError):
     """The database's schema is not what this version needs."""
 

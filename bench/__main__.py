@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench import boots, image, knobs, report, statements, throughput
+from bench import against, boots, image, knobs, report, statements, throughput
 from bench.backups import run as backups
 from bench.backups import table as backups_table
 from bench.bare import Bare
@@ -68,6 +68,10 @@ class _Found:
 
 def _measure(chosen: Knobs, folder: Path) -> _Found:
     found, systems = _Found(), _systems(folder)
+    if chosen.against != Path():
+        _say(f"against {chosen.against}: {chosen.rounds} rounds of load, {chosen.boots} of boots")
+        found.figures += against.run(chosen, folder)
+        return found
     _say("warming up: compiling, and recording our app's SQL")
     _prepare(systems, folder)
     if chosen.wants("boots"):
@@ -145,16 +149,17 @@ def _prepare(systems: dict[str, System], folder: Path) -> None:
 def _race(
     ours: System, least: System, chosen: Knobs, folder: Path
 ) -> tuple[list[throughput.Match], list[Result]]:
-    targets = []
     try:
-        for system in (ours, least):
-            wipe(system)
-            system.boot()
-            targets.append(Target(system.port, seed(system.storage)))
-        return throughput.run(*targets, chosen, folder)
+        return throughput.run(_booted(ours), _booted(least), chosen, folder)
     finally:
         ours.stop()
         least.stop()
+
+
+def _booted(system: System) -> Target:
+    wipe(system)
+    system.boot()
+    return Target(system.port, seed(system.storage))
 
 
 def _rounds(match: throughput.Match) -> list[dict[str, object]]:

@@ -81,7 +81,7 @@ class Bare:
             (pgdata / name).write_text(content)
 
     def _start_postgres(self) -> None:
-        command = [binaries.program("postgres"), "-D", self.storage.pgdata]
+        command: list[str | Path] = [binaries.program("postgres"), "-D", self.storage.pgdata]
         log = self.folder / "postgres.log"
         self._postgres = start(command, log, {}, self.users.database)
         wait_until_ready(self.storage, self._postgres, log)

@@ -19,7 +19,13 @@ from typing import Any
 import psycopg
 
 _SQL = json.loads(Path(os.environ["BARE_STATEMENTS"]).read_text())
-_CONNECT = {"host": os.environ["BARE_SOCKET_DIR"], "user": "app", "dbname": "appliance"}
+_CONNECT: dict[str, Any] = {
+    "host": os.environ["BARE_SOCKET_DIR"],
+    "user": "app",
+    "dbname": "appliance",
+}
+# Ours is written with $1 and so on, as the server has it.
+_OPTIONS: dict[str, Any] = {"autocommit": True, "cursor_factory": psycopg.RawCursor}
 _LARGEST_ID = 2**63 - 1
 
 _idle: deque[Any] = deque()
@@ -27,7 +33,7 @@ _idle: deque[Any] = deque()
 
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     """Answer GET /up, GET /api/accounts/ID, GET /api/transactions and POST /api/transactions."""
-    connection = _idle.pop() if _idle else psycopg.connect(**_CONNECT, autocommit=True)
+    connection = _idle.pop() if _idle else psycopg.connect(**_CONNECT, **_OPTIONS)
     try:
         status, location, body = _answer(connection, environ)
     except BaseException:
@@ -88,23 +94,20 @@ def _write(connection: Any, environ: dict[str, Any]) -> tuple[str, str | None, b
     new, key = json.loads(sent), environ["HTTP_IDEMPOTENCY_KEY"]
     accounts = [posting["account_id"] for posting in new["postings"]]
     amounts = [Decimal(posting["amount"]) for posting in new["postings"]]
-    wanted = {
-        "accounts": accounts,
-        "amounts": amounts,
-        "date": date.fromisoformat(new["date"]),
-        "description": new["description"],
-        "count": len(accounts),
-    }
+    day = date.fromisoformat(new["date"])
+    wanted = (accounts, amounts, day, new["description"], len(accounts))
     connection.execute(sql["begin"])
     client = _identify(connection, environ, sql)
+    _, public_id, secret = environ["HTTP_AUTHORIZATION"].split("_", 2)
+    secret_hash = hashlib.sha256(secret.encode()).digest()
     fingerprint = hashlib.sha256(b"/api/transactions\n" + sent).digest()
-    connection.execute(sql["claim"], (client, key, fingerprint)).fetchone()
+    connection.execute(sql["claim"], (key, fingerprint, public_id, secret_hash)).fetchone()
     number, created_at, currencies = connection.execute(sql["record"], wanted).fetchone()
-    row = (number, wanted["date"], new["description"], created_at, accounts, amounts, currencies)
+    row = (number, day, new["description"], created_at, accounts, amounts, currencies)
     body, location = _json(_transaction(row)), f"/api/transactions/{number}"
     connection.execute(sql["keep"], (201, location, body, client, key))
     if "HTTP_X_COMMIT_TOKEN" in environ:
-        connection.execute(sql["token"], (uuid.uuid4(),)).fetchone()
+        connection.execute(sql["token"], (uuid.uuid4(),))
     connection.execute(sql["commit"])
     return "201 Created", location, body
 

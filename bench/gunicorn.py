@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from appliance.api import gunicorn_server
-from appliance.api.serve import concurrency
+from appliance.api.gunicorn_server import concurrency
 from appliance.settings import Settings
 from appliance.storage.paths import Storage
 from appliance.system import system_users

@@ -25,11 +25,15 @@ class Knobs:
     dir: Path = Path(tempfile.gettempdir())
     results: Path = Path(__file__).parent / "results"
     only: str = ""
+    against: Path = Path()
     quick: bool = False
 
     def wants(self, part: str) -> bool:
-        """Whether a part is measured: one of boots, load, redeploys, backups, image."""
-        return self.only in ("", part)
+        """Whether a part is measured: one of boots, load, redeploys, backups, image.
+
+        Where it is measured against another checkout, nothing else is.
+        """
+        return self.only in ("", part) and self.against == Path()
 
 
 _PARTS = ("boots", "load", "redeploys", "backups", "image")
@@ -49,7 +53,7 @@ def read() -> Knobs:
     """Read them; BENCH_QUICK=1 makes everything small, what else is set still counts."""
     quick = os.environ.get("BENCH_QUICK", "") not in ("", "0")
     knobs = replace(Knobs(quick=quick), **(_QUICK if quick else {}))
-    given = {}
+    given: dict[str, Any] = {}
     for field in fields(Knobs):
         text = os.environ.get(f"BENCH_{field.name.upper()}", "")
         if text and field.name != "quick":
@@ -64,11 +68,19 @@ def _parse(name: str, text: str) -> str | int | float | Path:
         return text
     if name in ("dir", "results"):
         return Path(text).absolute()
+    if name == "against":
+        return _checkout(Path(text).absolute())
     if name == "gigabytes":
         return _size(text)
     if not text.isdigit() or int(text) < 1:
         raise SystemExit(f"BENCH_{name.upper()}={text} must be a whole number from 1.")
     return int(text)
+
+
+def _checkout(path: Path) -> Path:
+    if not (path / ".venv/bin/appliance").exists():
+        raise SystemExit(f"BENCH_AGAINST={path} must be a checkout where `make up` has been run.")
+    return path
 
 
 def _size(text: str) -> float:

@@ -1,5 +1,6 @@
-"""Memory of process trees: proportional set size, so that shared pages are counted once."""
+"""Memory and CPU time of process trees; memory as proportional set size, shared pages once."""
 
+import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -36,6 +37,20 @@ def command(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
     except (FileNotFoundError, ProcessLookupError):
         return ""
+
+
+def cpu_s(pids: Collection[int]) -> float:
+    """Seconds of CPU that processes have taken so far, in their own code and in the kernel's."""
+    ticks = [fields for pid in pids if (fields := _cpu_ticks(pid)) is not None]
+    return sum(ticks) / os.sysconf("SC_CLK_TCK")
+
+
+def _cpu_ticks(pid: int) -> int | None:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return int(fields[11]) + int(fields[12])
 
 
 def _parent(pid: int) -> int | None:

@@ -1,7 +1,8 @@
-"""The appliance as `make up` runs it."""
+"""The appliance as `make up` runs it, of this checkout or of another."""
 
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from appliance.storage.paths import Storage
@@ -12,8 +13,17 @@ from bench.processes import POLL_S, Process, free_port, kill, start, stop, wait_
 class Ours:
     """`appliance up`, its log in a file. Two of them on one storage are two containers."""
 
-    def __init__(self, folder: Path, storage: Storage | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        storage: Storage | None = None,
+        *,
+        checkout: Path | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder, self.port = folder, free_port()
+        binaries = checkout / ".venv/bin" if checkout else Path(sys.executable).parent
+        self._command, self._settings = binaries / "appliance", dict(settings or {})
         self.storage = storage or Storage(folder / "storage")
         self._process: Process | None = None
 
@@ -30,9 +40,8 @@ class Ours:
 
     def start(self) -> None:
         """Start it; it does not serve yet."""
-        environment = {"PORT": str(self.port), "STORAGE_DIR": str(self.storage.root)}
-        command = Path(sys.executable).with_name("appliance")
-        self._process = start([command, "up"], self.log, environment)
+        place = {"PORT": str(self.port), "STORAGE_DIR": str(self.storage.root)}
+        self._process = start([self._command, "up"], self.log, {**place, **self._settings})
 
     def wait_until_up(self, every_s: float = POLL_S) -> None:
         """Wait for its first 200 on /up."""
@@ -45,8 +54,7 @@ class Ours:
         for pid in memory.children(self._process.pid):
             command = memory.command(pid)
             name = command.partition("appliance.supervision.entry_points ")[2].partition(" ")[0]
-            # A process that is replacing itself has no command line: only the agent does that.
-            found["postgres" if "/postgres -D" in command else name or "agent"] = pid
+            found["postgres" if "/postgres -D" in command else name] = pid
         return found
 
     def stop(self) -> None:

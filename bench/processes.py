@@ -59,7 +59,7 @@ def wait_until(
         if process.poll() is not None or time.perf_counter() > deadline:
             ended = f"ended with {process.returncode}"
             why = f"is not up after {DEADLINE_S:.0f} s" if process.returncode is None else ended
-            raise SystemExit(f"{process.args} {why}:\n{log.read_text()[-3000:]}")
+            raise SystemExit(f"{process.args!r} {why}:\n{log.read_text()[-3000:]}")
         time.sleep(every_s)
     return value
 
@@ -96,7 +96,7 @@ def stop(process: Process, with_signal: int = signal.SIGTERM) -> None:
         process.wait(DEADLINE_S)
     except subprocess.TimeoutExpired:
         kill(process)
-        raise SystemExit(f"{process.args} did not end in {DEADLINE_S:.0f} s.") from None
+        raise SystemExit(f"{process.args!r} did not end in {DEADLINE_S:.0f} s.") from None
 
 
 def kill(*processes: Process) -> None:

@@ -46,7 +46,7 @@ class Match:
             target: Target = getattr(self, side)
             raw = self.request.raw(target.key, **target.headers)
             tag = f"{self.number}-{number}"
-            slices[side] = _load(target.port, raw, self.request.status, knobs.clients, count, tag)
+            slices[side] = load(target.port, raw, self.request.status, knobs.clients, count, tag)
         return slices["ours"], slices["bare"]
 
     def figures(self) -> list[Figure]:
@@ -84,8 +84,21 @@ def run(ours: Target, bare: Target, knobs: Knobs, folder: Path) -> tuple[list[Ma
                 if number:
                     match.results.append(slices)
             raw = ACCOUNT.raw(ours.key)
-            ceiling.append(_load(port, raw, 200, knobs.clients, knobs.requests, ""))
+            ceiling.append(load(port, raw, 200, knobs.clients, knobs.requests, ""))
     return matches, ceiling
+
+
+def load(port: int, raw: str, status: int, clients: int, count: int, tag: str) -> Result:
+    """Play one slice in a process of its own."""
+    orders = {"port": port, "request": raw, "status": status, "clients": clients}
+    ran = subprocess.run(
+        [sys.executable, "-m", "bench.load"],
+        input=json.dumps({**orders, "count": count, "tag": tag}),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return Result(**json.loads(ran.stdout))
 
 
 def _check_same_answers(ours: Target, bare: Target) -> None:
@@ -117,15 +130,3 @@ def _trivial_server(folder: Path) -> Iterator[int]:
         yield port
     finally:
         stop(process)
-
-
-def _load(port: int, raw: str, status: int, clients: int, count: int, tag: str) -> Result:
-    orders = {"port": port, "request": raw, "status": status, "clients": clients}
-    ran = subprocess.run(
-        [sys.executable, "-m", "bench.load"],
-        input=json.dumps({**orders, "count": count, "tag": tag}),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return Result(**json.loads(ran.stdout))

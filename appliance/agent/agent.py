@@ -1,22 +1,32 @@
-"""The small long-lived program of ours: it brings the database up to date, moves it, keeps house.
+"""The small long-lived program of ours: it listens, sees copies being made, and watches the clock.
 
-Between two tasks it only listens and watches the clock, in a few megabytes: for a task it
-replaces itself by a fresh interpreter, and afterwards by one that has loaded nothing else.
+What needs memory or time is a task, in a child of its own. One task at a time moves the database;
+backups wait for its end. The platform's copy is looked out for meanwhile, too.
 """
 
-import json
 import os
 import select
 import socket
 import sys
 import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
 
 from appliance.backups.jobs.schedule import BACKUP, DRILL, Schedule, interval
-from appliance.errors import ApplianceError
-from appliance.handoff import channel
-from appliance.handoff.channel import Channel, Message
+from appliance.errors import ExitCode
+from appliance.handoff import channel, messages
+from appliance.handoff.channel import Channel
+from appliance.handoff.messages import (
+    BackupRequest,
+    Busy,
+    JobStarted,
+    Message,
+    NotUnderstood,
+    Refused,
+    Request,
+    Taken,
+)
 from appliance.settings import Settings
 from appliance.storage import copy_detection, lock
 from appliance.storage.copy_watch import CopyWatch
@@ -27,44 +37,25 @@ from appliance.system.log import write_line
 from appliance.system.system_users import SystemUsers, drop_privileges
 
 PROGRAM = "agent"
+# The tasks, as `run` is given them. Each returns an exit code.
+JOIN, HAND_OVER, RECORD, PRUNE, BACK_UP = "join", "hand-over", "record", "prune", "back-up"
 
-_KEEP_HOUSE_EVERY_S = 3600.0
-_LEAVE_THE_PROCESSOR_S = 0.5
-_REAP_EVERY_S = 2.0
+_ANNOUNCE = "announce"
+_MOVES_THE_DATABASE = frozenset({JOIN, HAND_OVER, RECORD})
+_PRUNE_EVERY_S = 3600.0
 # Where the schedule cannot be written down, on a full disk say, it stays due.
 _DUE_AGAIN_S = 10.0
 # A container that becomes the owner takes over the schedule so soon.
 _LOOK_AT_OWNER_EVERY_S = 60.0
 _UP = b"GET /up HTTP/1.0\r\nHost: localhost\r\nUser-Agent: agent\r\n\r\n"
-_ENTRY_POINTS = ("-P", "-m", "appliance.supervision.entry_points")
+
+Task = Callable[..., int]
 
 
-def run(settings: Settings, users: SystemUsers, phase: str, *arguments: str) -> NoReturn:
-    """Run one phase; each becomes the next one.
+def run(settings: Settings, users: SystemUsers, tasks: Mapping[str, Task]) -> int:
+    """Join the containers of this storage, then serve them; returns only if joining fails.
 
-    After `start` the first argument is the descriptor of the socket where others reach us, and the
-    second is the watch for the platform's copy, as it is handed on.
-    """
-    if phase == "start":
-        _start(settings, users)
-    descriptor, watch, *rest = arguments
-    agent = _Agent(settings, socket.socket(fileno=int(descriptor)), watch)
-    if phase == "idle":
-        agent.idle()
-    if phase == "prune":
-        agent.prune()
-    if phase == "hand-over":
-        agent.hand_over(Channel(socket.socket(fileno=int(rest[0]))), json.loads(rest[1]))
-    if phase == "record":
-        agent.record(json.loads(rest[0]))
-    raise ValueError(phase)
-
-
-def _start(settings: Settings, users: SystemUsers) -> NoReturn:
-    """Migrate, get the database if another container has it, say so, then idle.
-
-    Raises what the migration raises. With SKIP_SCHEMA_CHECK=true it goes on nevertheless:
-    somebody wants to look at the database, or to adopt what is there.
+    That is the exit code of the task, which has said why.
     """
     needed = [Path(sys.prefix), Path(sys.base_prefix), Path(__file__)]
     if settings.client_migrations_dir is not None:
@@ -73,89 +64,52 @@ def _start(settings: Settings, users: SystemUsers) -> NoReturn:
     listener = channel.listen(directory.socket, users)
     drop_privileges(users.database, *needed)
     process.end_with_parent()
-    agent = _Agent(settings, listener)
-    agent.migrate()
-    agent.complete_handoff()
-    _announce(settings.port)
-    agent.exec_phase("idle")
+    return _Agent(settings, directory, listener, tasks).run()
 
 
 class _Agent:
-    def __init__(self, settings: Settings, listener: socket.socket, watch: str = "") -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        directory: InstanceDirectory,
+        listener: socket.socket,
+        tasks: Mapping[str, Task],
+    ) -> None:
         self._settings = settings
         self._storage = Storage(settings.storage_dir)
-        self._instance = settings.appliance_instance or ""
+        self._directory = directory
         self._listener = listener
-        self._watch = CopyWatch(self._storage, watch)
+        self._tasks = tasks
+        self._watch = CopyWatch(self._storage)
+        self._ended = process.wake_when_a_child_ends()
+        self._children: dict[int, str] = {}
+        self._to_tasks, self._mailbox = channel.mailbox()
+        self._callers: list[tuple[Channel, BackupRequest]] = []
+        self._prune_at = time.monotonic() + _PRUNE_EVERY_S
         self._due_at = -_DUE_AGAIN_S
+        self._exit_code: int | None = None
 
-    def migrate(self) -> None:
-        from appliance.agent import maintenance
-        from appliance.apps import registry
+    def run(self) -> int:
+        self._start(JOIN, self._mailbox)
+        while self._exit_code is None:
+            self._wait()
+            self._see_copies()
+            self._bury_children()
+            self._hear()
+            self._begin_what_is_due()
+        return self._exit_code
 
-        try:
-            app = registry.load(self._settings.app)
-            maintenance.migrate_at_start(self._settings, self._storage, app)
-        except ApplianceError as error:
-            if not self._settings.skip_schema_check:
-                raise
-            write_line(PROGRAM, str(error))
-            write_line(PROGRAM, "SKIP_SCHEMA_CHECK=true: it serves although the migrations failed")
-
-    def complete_handoff(self) -> None:
-        """Request the database; whatever comes of it, this container may then be called healthy."""
-        from appliance.agent import maintenance
-        from appliance.handoff import request
-
-        directory = InstanceDirectory(self._storage, self._instance)
-        acquisition = request.request_database(self._storage, directory, self._listener)
-        if acquisition is not None:
-            maintenance.record(self._storage, self._instance, acquisition)
-        self._mark_as_running()
-        directory.note_handoff_complete()
-
-    def idle(self) -> NoReturn:
-        """Listen and look out; after an hour, keep house."""
-        over = time.monotonic() + _KEEP_HOUSE_EVERY_S
-        while (remaining := over - time.monotonic()) > 0:
-            self._wait(remaining)
-            accepted = channel.accept(self._listener, 0)
-            if accepted is not None:
-                self._hear(*accepted)
-        self.exec_phase("prune")
-
-    def _hear(self, caller: Channel, message: Message) -> None:
-        with caller:
-            if caller.peer() not in system_users.may_ask_for_backups():
-                return
-            if message["type"] == "backup":
-                if _is_in_time(message):
-                    caller.reply("started")
-                    self._work(str(caller.fileno()), message, [caller.fileno()])
-            elif caller.peer() not in (0, os.geteuid()):
-                return
-            elif message["type"] == "claim":
-                process.keep_open(caller.fileno())
-                self.exec_phase("hand-over", str(caller.fileno()), json.dumps(message))
-            elif message["type"] == "taken":
-                caller.close()
-                self.exec_phase("record", json.dumps(message))
-
-    def _wait(self, remaining: float) -> None:
-        """Wait for somebody to speak, for the platform's copy, or for what is due."""
-        busy = process.reap()
-        limits = [remaining]
+    def _wait(self) -> None:
+        """Wait for somebody to speak, for a copy, for the end of a task, or for what is due."""
+        limits = [self._prune_at - time.monotonic()]
         if (left := self._watch.seconds_left()) is not None:
             limits.append(left)
-        if busy:
-            limits.append(_REAP_EVERY_S)
-        elif (due := self._seconds_until_due()) is not None:
+        if (due := self._seconds_until_due()) is not None:
             limits.append(due or _DUE_AGAIN_S)
-            if due == 0 and time.monotonic() - self._due_at >= _DUE_AGAIN_S:
-                self._due_at = time.monotonic()
-                self._work("-", {"action": "schedule", "actor": "schedule"}, [])
-        listened = [self._listener.fileno(), *self._watch.descriptors]
-        select.select(listened, [], [], max(0.0, min(limits)))
+        awaited = [self._listener.fileno(), self._ended, *self._watch.descriptors]
+        select.select(awaited, [], [], max(0.0, min(limits)))
+
+    def _see_copies(self) -> None:
         seen = self._watch.look()
         if seen.begun:
             self._mark_as_running()
@@ -170,8 +124,81 @@ class _Agent:
             except OSError as error:
                 write_line(PROGRAM, f"a copy of the storage cannot be marked: {error.strerror}")
 
+    def _bury_children(self) -> None:
+        process.drain(self._ended)
+        for child, code in process.ended_children():
+            name = self._children.pop(child)
+            if code != 0:
+                how = f"exit code {code}" if code > 0 else f"signal {-code}"
+                write_line(PROGRAM, f"the task {name} failed ({how})")
+            if name == JOIN:
+                self._joined(code)
+
+    def _joined(self, code: int) -> None:
+        """Whatever came of it, a container that could migrate may now be called healthy."""
+        if code != 0:
+            self._exit_code = code if code > 0 else ExitCode.FAILURE
+            return
+        self._mark_as_running()
+        self._directory.note_handoff_complete()
+        self._fork(_ANNOUNCE, _announce, self._settings.port)
+
+    def _hear(self) -> None:
+        accepted = channel.accept(self._listener, 0)
+        if accepted is None:
+            return
+        caller, message = accepted
+        if isinstance(message, BackupRequest):
+            if caller.peer() in system_users.may_ask_for_backups():
+                self._callers.append((caller, message))
+                return
+        elif caller.peer() in (0, os.geteuid()):
+            self._obey(caller, message)
+        caller.close()
+
+    def _obey(self, caller: Channel, message: Message) -> None:
+        if message == NotUnderstood(messages.REQUEST):
+            caller.reply(Refused("its request could not be understood"))
+        elif isinstance(message, Taken):
+            self._to_tasks.reply(message)
+        elif isinstance(message, Request):
+            if self._is_moving():
+                caller.reply(Busy())
+            else:
+                self._start(HAND_OVER, os.getppid(), caller, message)
+
+    def _begin_what_is_due(self) -> None:
+        if not self._is_moving() and (taken := self._mail()) is not None:
+            self._start(RECORD, taken)
+        if self._is_moving():
+            return
+        self._begin_backups()
+        if time.monotonic() >= self._prune_at:
+            self._prune_at += _PRUNE_EVERY_S
+            self._start(PRUNE)
+        if self._seconds_until_due() == 0 and time.monotonic() - self._due_at >= _DUE_AGAIN_S:
+            self._due_at = time.monotonic()
+            self._start(BACK_UP, None, BackupRequest("schedule", actor="schedule"))
+
+    def _begin_backups(self) -> None:
+        for caller, request in self._callers:
+            # By the machine's clock, which all containers share.
+            if time.monotonic() <= request.not_after:
+                caller.reply(JobStarted())
+                self._start(BACK_UP, caller, request)
+            caller.close()
+        self._callers.clear()
+
+    def _mail(self) -> Message | None:
+        """What no task has read."""
+        with suppress(TimeoutError):
+            return self._mailbox.receive(0)
+        return None
+
     def _seconds_until_due(self) -> float | None:
-        """Until the schedule has something to do; None if it never has, or not here."""
+        """Until the schedule has something to do; None if it never has, or not here, or not now."""
+        if self._is_moving() or BACK_UP in self._children.values():
+            return None
         jobs = {BACKUP: self._settings.backup_schedule, DRILL: self._settings.backup_drill}
         wanted = {name: interval(hours) for name, hours in jobs.items() if hours is not None}
         if not wanted:
@@ -184,57 +211,31 @@ class _Agent:
 
     def _is_owner(self) -> bool:
         owner = lock.read_owner(self._storage)
-        return owner is not None and owner.instance == self._instance
+        return owner is not None and owner.instance == self._directory.name
 
-    def _work(self, descriptor: str, request: Message, keep: list[int]) -> None:
-        words = [*_ENTRY_POINTS, "backups", descriptor, json.dumps(request)]
-        process.spawn(Path(sys.executable), words, keep)
+    def _is_moving(self) -> bool:
+        return not _MOVES_THE_DATABASE.isdisjoint(self._children.values())
 
-    def hand_over(self, requester: Channel, request: Message) -> NoReturn:
-        """Hand the database to another container."""
-        from appliance.handoff import hand_over
+    def _start(self, name: str, *arguments: object) -> None:
+        self._fork(name, self._tasks[name], *arguments)
 
-        with requester:
-            hand_over.hand_over_database(self._storage, self._instance, requester, request)
-        # Requests wait for the other container's Postgres to start: leave it the processor.
-        time.sleep(_LEAVE_THE_PROCESSOR_S)
-        self.exec_phase("idle")
+    def _fork(self, name: str, task: Task, *arguments: object) -> None:
+        def work() -> int:
+            # A conversation is over when the last process that has it is gone.
+            for caller, _ in self._callers:
+                if caller not in arguments:
+                    caller.close()
+            return task(*arguments)
 
-    def record(self, acquisition: Message) -> NoReturn:
-        """Write down that the database came here, or came back."""
-        from appliance.agent import maintenance
-
-        maintenance.record(self._storage, self._instance, acquisition)
-        self.exec_phase("idle")
-
-    def prune(self) -> NoReturn:
-        """Throw away what is too old to matter."""
-        from appliance.agent import maintenance
-
-        try:
-            maintenance.prune(self._storage)
-        except ApplianceError as error:
-            write_line(PROGRAM, f"pruning is put off for an hour: {error}")
-        self.exec_phase("idle")
-
-    def exec_phase(self, phase: str, *arguments: str) -> NoReturn:
-        process.keep_open(self._listener.fileno())
-        handed_on = [str(self._listener.fileno()), self._watch.hand_on()]
-        words = [*_ENTRY_POINTS, PROGRAM, phase, *handed_on, *arguments]
-        process.exec_program(Path(sys.executable), words)
+        self._children[process.fork(f"{PROGRAM} {name}", work)] = name
 
 
-def _is_in_time(message: Message) -> bool:
-    # By the machine's clock, which all containers share.
-    not_after = message.get("not_after")
-    return isinstance(not_after, float) and time.monotonic() <= not_after
-
-
-def _announce(port: int) -> None:
+def _announce(port: int) -> int:
     while (answer := _ask_up(port)) != b"200":
         # Refused means that the API is still starting; any other answer takes longer to change.
         time.sleep(1.0 if answer else 0.02)
     write_line(PROGRAM, f"serving on http://localhost:{port}")
+    return ExitCode.OK
 
 
 def _ask_up(port: int) -> bytes:

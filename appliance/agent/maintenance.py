@@ -7,12 +7,12 @@ import psycopg
 
 from appliance.apps import registry
 from appliance.apps.contract import App
-from appliance.database import roles
+from appliance.database import application_names, roles
 from appliance.database.connect import Connection, connect, unreachable
 from appliance.database.reconnect import ReconnectPause
 from appliance.errors import DatabaseError
 from appliance.handoff import history
-from appliance.handoff.channel import Message
+from appliance.handoff.messages import Taken
 from appliance.migrations import ledger, runner
 from appliance.migrations.tracks import load_tracks
 from appliance.postgres import config
@@ -53,13 +53,13 @@ def migrate_at_start(settings: Settings, storage: Storage, app: App) -> None:
             return
 
 
-def record(storage: Storage, instance: str, acquisition: Message) -> None:
+def record(storage: Storage, instance: str, taken: Taken) -> None:
     """Wait until our Postgres answers, then write down how it got here, and log it."""
     _wait_for_database(storage).close()
     serving_at = _serving_since(storage)
     try:
-        with connect(storage, config.OWNER_ROLE, program=config.AGENT_APPLICATION) as owner:
-            write_line(PROGRAM, history.record(owner, instance, acquisition, serving_at))
+        with connect(storage, config.OWNER_ROLE, program=application_names.AGENT) as owner:
+            write_line(PROGRAM, history.record(owner, instance, taken, serving_at))
     except psycopg.Error as error:
         write_line(PROGRAM, f"the handoff could not be written down: {_first_line(error)}")
 
@@ -83,7 +83,7 @@ def prune(storage: Storage) -> None:
     from appliance.web import idempotency
 
     try:
-        with connect(storage, config.OWNER_ROLE, program=config.AGENT_APPLICATION) as owner:
+        with connect(storage, config.OWNER_ROLE, program=application_names.AGENT) as owner:
             owner.execute(_PRUNE_TOKENS)
             history.prune(owner)
             idempotency.prune(owner, IDEMPOTENCY_DAYS)
@@ -95,7 +95,7 @@ def _migrate(settings: Settings, storage: Storage, app: App, adopt: Collection[s
     tracks = load_tracks(app.tracks(), settings.client_migrations_dir)
     with _wait_for_database(storage) as superuser:
         roles.ensure(superuser)
-    with connect(storage, config.OWNER_ROLE, program=config.AGENT_APPLICATION) as owner:
+    with connect(storage, config.OWNER_ROLE, program=application_names.AGENT) as owner:
         count = runner.migrate(
             owner,
             tracks,
@@ -128,7 +128,7 @@ def _wait_for_database(storage: Storage) -> Connection:
     while True:
         try:
             return connect(
-                storage, config.SUPERUSER, database="postgres", program=config.AGENT_APPLICATION
+                storage, config.SUPERUSER, database="postgres", program=application_names.AGENT
             )
         except psycopg.OperationalError as error:
             now = time.monotonic()

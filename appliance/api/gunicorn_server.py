@@ -9,6 +9,8 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 
 from appliance.api.gunicorn_worker import Logger, Worker
+from appliance.settings import Settings
+from appliance.system.limits import ResourceLimits
 
 GRACEFUL_TIMEOUT_S = 3
 # kamal-proxy never closes an idle upstream connection; whoever closes first risks a lost POST.
@@ -16,6 +18,7 @@ KEEP_ALIVE_S = 7 * 24 * 3600
 # When a worker holds this many it answers new ones with `Connection: close`, and serves on.
 CONNECTIONS_PER_WORKER = 1000
 
+_SMALL_MIB = 512
 _HEARTBEATS = Path("/dev/shm")  # noqa: S108 - gunicorn makes its own file there, and unlinks it
 
 
@@ -27,6 +30,13 @@ def serve(
     The app is made once, before the workers are forked, so they share its memory.
     """
     _Server(application_factory, options(listener_fd, workers, threads)).run()
+
+
+def concurrency(settings: Settings, resources: ResourceLimits) -> tuple[int, int]:
+    """Worker processes and threads in each, as memory and CPUs allow unless they are set."""
+    workers = settings.web_workers or resources.api_workers
+    threads = settings.web_threads or (16 if resources.memory_mib < _SMALL_MIB else 32)
+    return workers, threads
 
 
 def options(listener_fd: int, workers: int, threads: int) -> dict[str, Any]:
@@ -58,7 +68,7 @@ def options(listener_fd: int, workers: int, threads: int) -> dict[str, Any]:
     }
 
 
-class _Server(BaseApplication):  # type: ignore[misc]
+class _Server(BaseApplication):  # type: ignore[misc]  # it has no types
     def __init__(self, application_factory: Callable[[], Any], options: dict[str, Any]) -> None:
         self._factory = application_factory
         self._options = options

@@ -1,9 +1,11 @@
 """gunicorn's threaded worker, hardened: slow clients time out, its own errors are problems."""
 
 import logging
+import select
 import socket
 import sys
 import time
+from functools import cached_property
 from http import HTTPStatus
 from typing import Any
 
@@ -11,6 +13,7 @@ from gunicorn import glogging
 from gunicorn.http import errors
 from gunicorn.workers import gthread
 
+from appliance.api.client_socket import ClientSocket
 from appliance.system.log import write_block
 from appliance.web.client_ip import client_ip
 from appliance.web.problems import MEDIA_TYPE, PROGRAM, ProblemError
@@ -18,8 +21,8 @@ from appliance.web.request_log import HEADER, log_request, request_id
 
 # A connection that has sent nothing yet is not a kept one; gunicorn would keep it as long.
 FIRST_BYTE_TIMEOUT_S = 60.0
-# Between two pieces of a request or of an answer. A client that stalls holds up a thread.
-STALL_TIMEOUT_S = 20.0
+# How long a thread waits for the next request on the connection of the last one.
+STAY_MS = 50
 
 _OURS = (
     errors.InvalidResponseHeader,
@@ -38,6 +41,9 @@ _STATUSES: tuple[tuple[type[Exception], int, str], ...] = (
 class ClientConnection(gthread.TConn):  # type: ignore[misc]
     """A client's connection that does not wait for ever."""
 
+    def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:
+        super().__init__(cfg, ClientSocket(sock), client, server)
+
     @property
     def timeout(self) -> float | None:
         """When an idle connection is closed, by the monotonic clock."""
@@ -49,20 +55,57 @@ class ClientConnection(gthread.TConn):  # type: ignore[misc]
             deadline = min(deadline, time.monotonic() + FIRST_BYTE_TIMEOUT_S)
         self._timeout = deadline
 
-    def init(self) -> None:
-        """Called before each request, after gunicorn has made the socket blocking."""
-        super().init()
-        self.sock.settimeout(STALL_TIMEOUT_S)
+    def next_comes_soon(self) -> bool:
+        """Wait a moment for the next request, or for the client to hang up."""
+        return bool(self.parser.unreader.buf.getvalue()) or bool(self._arrivals.poll(STAY_MS))
+
+    @cached_property
+    def _arrivals(self) -> select.poll:
+        arrivals = select.poll()
+        arrivals.register(self.sock, select.POLLIN)
+        return arrivals
 
 
 class Worker(gthread.ThreadWorker):  # type: ignore[misc]
-    """Serves requests in threads, kept connections in one poll loop."""
+    """Serves requests in threads, kept connections in one poll loop.
+
+    To hand a request from that loop to a thread and back costs as much as to answer it. So a thread
+    stays with its connection for a moment, as long as half of the threads are enough for all.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._handed_over = 0
 
     def enqueue_req(self, conn: Any) -> None:
         """Hand a connection to a thread; a new one becomes one of ours first."""
         if type(conn) is gthread.TConn:
             conn = ClientConnection(conn.cfg, conn.sock, conn.client, conn.server)
+        self._handed_over += 1
         super().enqueue_req(conn)
+
+    def finish_request(self, conn: Any, fs: Any) -> None:
+        """Take a connection back from its thread."""
+        self._handed_over -= 1
+        super().finish_request(conn, fs)
+
+    def handle(self, conn: Any) -> Any:
+        """Answer a request, and those that follow soon. Runs in a thread."""
+        kept = super().handle(conn)
+        while kept is True and self._may_stay() and conn.next_comes_soon():
+            kept = super().handle(conn)
+        return kept
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        """Have the app answer it."""
+        conn.sock.gather()
+        try:
+            return super().handle_request(req, conn)
+        finally:
+            conn.sock.send_gathered()
+
+    def _may_stay(self) -> bool:
+        return bool(self.alive and self._handed_over <= self.cfg.threads // 2)
 
     def handle_error(self, _req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
         """Answer a request that never reached the app."""

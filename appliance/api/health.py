@@ -1,7 +1,6 @@
 """Is it running (/health), would a request be served now (/up), and if not, why (/ready)."""
 
 import os
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 import falcon
@@ -19,6 +18,7 @@ from appliance.storage import instances
 from appliance.storage.instances import InstanceDirectory
 from appliance.storage.lock import read_owner
 from appliance.storage.paths import Storage
+from appliance.system import clock
 from appliance.web.endpoints import Endpoint
 from appliance.web.problems import ProblemError
 
@@ -174,13 +174,12 @@ class _Checks:
 
     def backup(self) -> dict[str, Any]:
         found = backup_status.read(self._storage)
-        return {"ok": found.ok, **found.to_json(datetime.now(UTC))}
+        return {"ok": found.ok, **found.to_json(clock.utc_now())}
 
 
 class _Health:
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
-        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
-        _send(resp, Health(status="ok", timestamp=f"{stamp}Z"))
+        _send(resp, Health(status="ok", timestamp=clock.timestamp_ms()))
 
     on_head = on_get
 

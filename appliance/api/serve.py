@@ -21,7 +21,7 @@ from appliance.migrations.tracks import load_tracks
 from appliance.postgres import config
 from appliance.settings import Settings
 from appliance.storage.paths import Storage
-from appliance.system.limits import ResourceLimits, detect
+from appliance.system.limits import detect
 from appliance.system.log import write_line
 from appliance.system.process import end_with_parent
 from appliance.system.system_users import SystemUser, drop_privileges
@@ -29,13 +29,8 @@ from appliance.system.system_users import SystemUser, drop_privileges
 PROGRAM = "api"
 
 _BACKLOG = 2048
-# Of each worker. There are more threads than that: a request that is held, or waits for its turn,
-# must not keep a health check waiting.
-_CONNECTIONS = 8
 # Under the proxy's 30 s, so that a slow statement gets an answer of ours.
 _STATEMENT_TIMEOUT_S = 25.0
-_SMALL_MIB = 512
-_WORKER_MIB = 192
 # Workers whose master was killed hold the port until they notice: a second, then their requests.
 _PORT_IS_FREED_IN_S = 5.0
 
@@ -59,7 +54,7 @@ def run(
     # After the privileges are gone, and only where it is needed: this is most of the memory.
     from appliance.api import app, gunicorn_server
 
-    workers, threads = concurrency(settings, detect(settings.num_cpus))
+    workers, threads = gunicorn_server.concurrency(settings, detect(settings.num_cpus))
     database = open_database(settings, storage)
     gate = SchemaGate(database, tracks, skip=settings.skip_schema_check)
     gunicorn_server.serve(
@@ -101,17 +96,9 @@ def open_database(settings: Settings, storage: Storage) -> Database:
         connect_as_api,
         storage.socket,
         settings.hold_seconds,
-        connections=_CONNECTIONS,
+        connections=config.API_CONNECTIONS,
         report=report,
     )
-
-
-def concurrency(settings: Settings, resources: ResourceLimits) -> tuple[int, int]:
-    """Worker processes and threads in each, as memory and CPUs allow unless they are set."""
-    affordable = max(1, resources.memory_mib // _WORKER_MIB - 1)
-    workers = settings.web_workers or min(resources.cpus, affordable, 8)
-    threads = settings.web_threads or (16 if resources.memory_mib < _SMALL_MIB else 32)
-    return workers, threads
 
 
 def listen(port: int) -> socket.socket:

@@ -5,17 +5,40 @@ import json
 import os
 import stat
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from appliance.backups.backup_errors import BackupError
-from appliance.storage.lock import now
+from appliance.backups import backup_status, exclusive
+from appliance.backups.backup_errors import BackupError, ConflictError
+from appliance.errors import ApplianceError
 from appliance.storage.paths import Storage
+from appliance.system import clock
 from appliance.system.files import fsync_directory, give_to_owner_of
 
 Fact = str | int | float | bool | list[str] | None
 
+# What everyone is told of if it fails: there is no new backup then, or not everywhere.
+_CREATING = frozenset({"create", "complete"})
 # Reading too: how the last line ends is looked at.
 _APPEND = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@contextmanager
+def audited(
+    storage: Storage, actor: str, action: str, name: str | None, **facts: int
+) -> Iterator[None]:
+    """Run the block while nobody else works on backups, and record who did it and how it ended."""
+    try:
+        with exclusive.holding(storage, action), _recording_failure(storage, action):
+            yield
+    except BaseException as error:
+        # What is wrong comes first; that it cannot be written down, second.
+        with suppress(ApplianceError):
+            message = _message(error)
+            record(storage, action, actor, name=name, ok=False, message=message, **facts)
+        raise
+    record(storage, action, actor, name=name, ok=True, **facts)
 
 
 def record(storage: Storage, action: str, actor: str, **facts: Fact) -> None:
@@ -25,7 +48,7 @@ def record(storage: Storage, action: str, actor: str, **facts: Fact) -> None:
     is `command line (user root)`, `key NAME`, `schedule` or `platform`. Usual facts are name, ok
     and message. Raises BackupError if it cannot be added.
     """
-    line = _line({"at": now(), "action": action, "actor": actor, **facts})
+    line = _line({"at": clock.timestamp(), "action": action, "actor": actor, **facts})
     try:
         descriptor = os.open(storage.backup_audit, _APPEND, 0o640)
         try:
@@ -56,6 +79,22 @@ def tail(storage: Storage, count: int) -> list[dict[str, Any]]:
             f"The audit {storage.backup_audit} cannot be read: {error.strerror}.",
             "Ask as root, or as the user that runs the database.",
         ) from error
+
+
+@contextmanager
+def _recording_failure(storage: Storage, action: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if action in _CREATING and not isinstance(error, ConflictError):
+            backup_status.record_failure(storage, _message(error))
+        raise
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return " ".join(["Broken off.", *getattr(error, "__notes__", [])])
+    return str(error) or repr(error)
 
 
 def _append(storage: Storage, descriptor: int, line: str) -> None:

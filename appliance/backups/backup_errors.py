@@ -13,10 +13,6 @@ class BadRequestError(BackupError):
     exit_code = ExitCode.USAGE
 
 
-class DiskSpaceError(BackupError):
-    """A disk has too little room for it."""
-
-
 class NotFoundError(BackupError):
     """There is no such backup."""
 

@@ -4,22 +4,16 @@ For people and monitoring, never the truth: that is in the backups themselves. T
 of the file, where a verification is a `proof`.
 """
 
-import json
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
-from appliance.storage.lock import now as now_as_text
 from appliance.storage.paths import Storage
-from appliance.system.files import write_json
+from appliance.system import clock, notes
 from appliance.system.log import write_line
 
-_FORMAT = 1
 _PROGRAM = "backup"
-
-Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -31,6 +25,10 @@ class LastBackup:
     size: int
     destinations: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for what is no time."""
+        _check_time(self.at)
+
 
 @dataclass(frozen=True)
 class LastFailure:
@@ -38,6 +36,10 @@ class LastFailure:
 
     at: str
     message: str
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what is no time."""
+        _check_time(self.at)
 
 
 @dataclass(frozen=True)
@@ -56,15 +58,21 @@ class Verification:
     message: str
     removed: bool = False
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for what is no time, nor a number of seconds."""
+        _check_time(self.at)
+        if not math.isfinite(self.seconds):
+            raise ValueError(self.seconds)
+
     @classmethod
     def passed(cls, name: str, tables: int, rows: int, seconds: float) -> "Verification":
         """It was as it said, just now."""
-        return cls(name, now_as_text(), True, tables, rows, round(seconds, 1), "")
+        return cls(name, clock.timestamp(), True, tables, rows, round(seconds, 1), "")
 
     @classmethod
     def failed(cls, name: str, message: str, seconds: float) -> "Verification":
         """It was not, just now."""
-        return cls(name, now_as_text(), False, 0, 0, round(seconds, 1), message)
+        return cls(name, clock.timestamp(), False, 0, 0, round(seconds, 1), message)
 
 
 @dataclass(frozen=True)
@@ -92,9 +100,9 @@ class BackupStatus:
         """A backup was made: what failed before is over."""
         return replace(self, backup=backup, failure=None)
 
-    def with_verification(self, proof: Verification) -> "BackupStatus":
+    def with_verification(self, last: Verification) -> "BackupStatus":
         """A trial restore ended."""
-        return replace(self, proof=proof, proven=proof if proof.ok else self.proven)
+        return replace(self, proof=last, proven=last if last.ok else self.proven)
 
     def without(self, name: str, newest: LastBackup | None) -> "BackupStatus":
         """A backup was removed; of those that are left `newest` is the newest.
@@ -122,17 +130,12 @@ class BackupStatus:
 
 def read(storage: Storage) -> BackupStatus:
     """Read the status; what cannot be read counts as unknown."""
-    try:
-        document = json.loads(storage.backup_status.read_text(encoding="utf-8"))
-        if document["format"] != _FORMAT:
-            return BackupStatus()
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return BackupStatus()
+    note = notes.read(storage.backup_status)
     return BackupStatus(
-        backup=_entry(document, "backup", _backup),
-        failure=_entry(document, "failure", _failure),
-        proof=_entry(document, "proof", _verification),
-        proven=_entry(document, "proven", _verification),
+        backup=notes.parse_or_none(LastBackup, note.get("backup")),
+        failure=notes.parse_or_none(LastFailure, note.get("failure")),
+        proof=notes.parse_or_none(Verification, note.get("proof")),
+        proven=notes.parse_or_none(Verification, note.get("proven")),
     )
 
 
@@ -143,12 +146,12 @@ def record_backup(storage: Storage, backup: LastBackup) -> None:
 
 def record_failure(storage: Storage, message: str) -> None:
     """Record that one could not be made just now, and why. Call it while holding the lock."""
-    _write(storage, replace(read(storage), failure=LastFailure(now_as_text(), message)))
+    _write(storage, replace(read(storage), failure=LastFailure(clock.timestamp(), message)))
 
 
-def record_verification(storage: Storage, proof: Verification) -> None:
+def record_verification(storage: Storage, verification: Verification) -> None:
     """Record the result of a trial restore. Call it while holding the lock."""
-    _write(storage, read(storage).with_verification(proof))
+    _write(storage, read(storage).with_verification(verification))
 
 
 def record_removal(storage: Storage, name: str, newest: LastBackup | None) -> None:
@@ -159,13 +162,15 @@ def record_removal(storage: Storage, name: str, newest: LastBackup | None) -> No
         _write(storage, after)
 
 
-def _removed(proof: Verification | None, name: str) -> Verification | None:
-    return replace(proof, removed=True) if proof and proof.name == name else proof
+def _removed(verification: Verification | None, name: str) -> Verification | None:
+    if verification is None or verification.name != name:
+        return verification
+    return replace(verification, removed=True)
 
 
-def _write(storage: Storage, notes: BackupStatus) -> None:
+def _write(storage: Storage, status: BackupStatus) -> None:
     try:
-        write_json(storage.backup_status, {"format": _FORMAT, **asdict(notes)})
+        notes.write(storage.backup_status, asdict(status))
     except OSError as error:
         # What they tell of has happened all the same.
         write_line(_PROGRAM, f"{storage.backup_status} cannot be written: {error.strerror}")
@@ -180,52 +185,6 @@ def _with_age(
     return {**asdict(entry), "age_s": max(0, int(age))}
 
 
-def _entry(
-    document: dict[str, Any], name: str, parse: Callable[[dict[str, Any]], Value]
-) -> Value | None:
-    try:
-        return parse(document[name])
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return None
-
-
-def _backup(entry: dict[str, Any]) -> LastBackup:
-    destinations = tuple(_a(str, name) for name in entry["destinations"])
-    return LastBackup(_a(str, entry["name"]), _time(entry), _a(int, entry["size"]), destinations)
-
-
-def _failure(entry: dict[str, Any]) -> LastFailure:
-    return LastFailure(_time(entry), _a(str, entry["message"]))
-
-
-def _verification(entry: dict[str, Any]) -> Verification:
-    return Verification(
-        _a(str, entry["name"]),
-        _time(entry),
-        _a(bool, entry["ok"]),
-        _a(int, entry["tables"]),
-        _a(int, entry["rows"]),
-        _seconds(entry),
-        _a(str, entry["message"]),
-        _a(bool, entry.get("removed", False)),
-    )
-
-
-def _seconds(entry: dict[str, Any]) -> float:
-    seconds = float(entry["seconds"])
-    if not math.isfinite(seconds):
-        raise ValueError(seconds)
-    return seconds
-
-
-def _time(entry: dict[str, Any]) -> str:
-    text = _a(str, entry["at"])
+def _check_time(text: str) -> None:
     if datetime.fromisoformat(text).tzinfo is None:
         raise ValueError(text)
-    return text
-
-
-def _a(kind: type[Value], value: Any) -> Value:
-    if not isinstance(value, kind):
-        raise TypeError(value)
-    return value

@@ -3,7 +3,7 @@
 from typing import Any
 
 from appliance.apps.contract import App
-from appliance.backups.catalog import CatalogEntry
+from appliance.backups.destinations.catalog import CatalogEntry
 from appliance.backups.format.manifest import Manifest
 from appliance.backups.service import PruneResult
 from appliance.postgres import config

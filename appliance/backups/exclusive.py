@@ -1,16 +1,22 @@
 """One at a time: whoever makes, verifies, restores or removes backups holds one lock."""
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 
 from appliance.backups.backup_errors import ConflictError
 from appliance.storage import lock
 from appliance.storage.paths import Storage
-from appliance.system.files import write_atomically
+from appliance.system import clock, notes
 
 _LOOK_EVERY_S = 0.2
+
+
+@dataclass(frozen=True)
+class _Holder:
+    action: str
+    since: str
 
 
 @contextmanager
@@ -35,13 +41,9 @@ def holding(storage: Storage, action: str, wait_s: float = 0.0) -> Iterator[None
 
 
 def _write_holder(storage: Storage, action: str) -> None:
-    text = json.dumps({"action": action, "since": lock.now()})
-    write_atomically(storage.backup_work, text + "\n", durable=False)
+    notes.write(storage.backup_work, asdict(_Holder(action, clock.timestamp())), durable=False)
 
 
 def _holder(storage: Storage) -> str:
-    try:
-        note = json.loads(storage.backup_work.read_text(encoding="utf-8"))
-        return f"{note['action']}, since {note['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "nobody knows which"
+    holder = notes.read_as(_Holder, storage.backup_work)
+    return f"{holder.action}, since {holder.since}" if holder else "nobody knows which"

@@ -1,20 +1,18 @@
 """Which backups go, so that a number of them stays. Pure functions."""
 
-import re
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
 from appliance.backups.backup_errors import BadRequestError
-
-_GENERATED = r"appliance-[0-9]{4}-[0-9]{2}-[0-9]{2}-[0-9]{6}-[0-9a-f]{4}"
+from appliance.backups.format.backup_name import BackupName
 
 
 class Prunable(Protocol):
     """A backup in a list; a Manifest is one. `created_at` is ISO 8601, None if it is damaged."""
 
     @property
-    def name(self) -> str:
+    def name(self) -> BackupName:
         """Its name."""
 
     @property
@@ -43,19 +41,10 @@ def to_prune(
         (moment, backup.name, backup)
         for backup in backups
         if (moment := _moment(backup.created_at)) is not None
-        and (is_generated(backup.name) or not generated_only)
+        and (backup.name.is_generated or not generated_only)
     ]
     counted.sort(key=lambda found: found[:2])
     return [backup for _, name, backup in counted[:-keep] if name not in spare]
-
-
-def is_generated(name: str) -> bool:
-    """Whether this is a name as `backup_name.generate` makes them.
-
-    >>> is_generated("appliance-2026-11-20-130000-0a1b"), is_generated("before-audit")
-    (True, False)
-    """
-    return re.fullmatch(_GENERATED, name) is not None
 
 
 def _moment(text: str | None) -> datetime | None:

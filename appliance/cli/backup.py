@@ -1,4 +1,4 @@
-"""Backups by hand: make, see, prove, restore, remove."""
+"""Backups by hand: make, see, verify, restore, remove."""
 
 import getpass
 import sys
@@ -10,12 +10,13 @@ from typing import Any
 import click
 
 from appliance.backups import descriptions
+from appliance.backups.format.backup_name import BackupName
 from appliance.backups.service import BackupService
 from appliance.cli import backup_options, backup_table, context
 from appliance.cli.main import print_json
-from appliance.cli.progress_bar import ProgressBar, size
+from appliance.cli.progress_bar import ProgressBar
 from appliance.errors import ApplianceError, ExitCode
-from appliance.system.text import extent
+from appliance.system.text import extent, size
 
 
 @click.group()
@@ -37,12 +38,12 @@ def create(name: str | None, to: tuple[str, ...], folder: Path | None, as_json: 
     Ends with 1 unless it is kept in every destination.
     """
     with _service(as_json, folder=folder, destinations=to) as service:
-        made = service.create(name)
+        entry = service.create(None if name is None else BackupName(name))
     if as_json:
-        print_json(descriptions.describe_fully(made, service.app))
+        print_json(descriptions.describe_fully(entry, service.app))
     else:
-        weight = size(made.manifest.size if made.manifest else 0)
-        click.echo(f"Made {made.name} ({weight}), kept in {', '.join(made.destinations)}.")
+        weight = size(entry.manifest.size if entry.manifest else 0)
+        click.echo(f"Made {entry.name} ({weight}), kept in {', '.join(entry.destinations)}.")
 
 
 @backup.command(name="list")
@@ -54,16 +55,16 @@ def list_(folder: Path | None, as_json: bool) -> int:
     Ends with 1 if one of them is damaged or a destination is away; the others are listed then, too.
     """
     with _service(as_json, folder=folder) as service:
-        found, unreachable = service.catalog.all(), service.catalog.unreachable
+        entries, unreachable = service.catalog.all(), service.catalog.unreachable
     if as_json:
-        print_json([descriptions.describe(one, service.app) for one in found])
-    elif found:
-        backup_table.print_table(found)
+        print_json([descriptions.describe(one, service.app) for one in entries])
+    elif entries:
+        backup_table.print_table(entries)
     elif not unreachable:
         click.echo("There are no backups. Make one: appliance backup create")
     for error in unreachable:
         click.echo(f"appliance: {error}", err=True)
-    damaged = [one.name for one in found if one.fault]
+    damaged = [one.name for one in entries if one.fault]
     if damaged:
         click.echo(f"appliance: damaged: {', '.join(damaged)}.", err=True)
         click.echo("  What to do: appliance backup show NAME", err=True)
@@ -77,12 +78,12 @@ def list_(folder: Path | None, as_json: bool) -> int:
 def show(name: str, folder: Path | None, as_json: bool) -> int:
     """Show what is in a backup. Ends with 1 if it is damaged."""
     with _service(as_json, folder=folder) as service:
-        found = descriptions.describe_fully(service.catalog.find(name), service.app)
+        facts = descriptions.describe_fully(service.catalog.find(BackupName(name)), service.app)
     if as_json:
-        print_json(found)
+        print_json(facts)
     else:
-        backup_table.print_one(found)
-    return ExitCode.FAILURE if found["fault"] else ExitCode.OK
+        backup_table.print_one(facts)
+    return ExitCode.FAILURE if facts["fault"] else ExitCode.OK
 
 
 @backup.command(epilog="Example: appliance backup verify before-the-audit --from nas")
@@ -93,19 +94,19 @@ def show(name: str, folder: Path | None, as_json: bool) -> int:
 @backup_options.folder
 @backup_options.json
 def verify(name: str, as_json: bool, **where: Any) -> None:
-    """Prove that a backup can be restored, in a throwaway cluster beside the live one.
+    """Restore a backup into a throwaway cluster beside the live one, and compare.
 
     Ends with 1 if it is not what it says, or cannot be opened.
     """
     with _service_to_read(as_json, **where) as service:
-        proof = service.verify(name)
+        verification = service.verify(BackupName(name))
     if as_json:
-        print_json(vars(proof))
+        print_json(vars(verification))
     else:
         checked = f", and {service.app.checked}" if service.app.checked else ""
+        restored = extent(verification.tables, verification.rows)
         click.echo(
-            f"{name} restores: {extent(proof.tables, proof.rows)} as they were{checked} "
-            f"({proof.seconds:g} s)."
+            f"{name} restores: {restored} as they were{checked} ({verification.seconds:g} s)."
         )
 
 
@@ -124,7 +125,7 @@ def restore(name: str, force: bool, as_json: bool, **where: Any) -> None:
     not run. Nothing has changed then.
     """
     with _service_to_read(as_json, **where) as service:
-        manifest = service.restore(name, force=force)
+        manifest = service.restore(BackupName(name), force=force)
     if as_json:
         print_json({"name": name, "restored": True, "created_at": manifest.created_at})
     else:
@@ -165,10 +166,10 @@ def delete(name: str, yes: bool, folder: Path | None, as_json: bool) -> None:
     Ends with 1 if nobody is there to say yes, or a destination is away: nothing is removed then.
     """
     with _service(as_json, folder=folder) as service:
-        service.catalog.find(name)
+        service.catalog.find(BackupName(name))
         if not yes:
             _ask(f"Remove {name}?")
-        freed = service.delete(name)
+        freed = service.delete(BackupName(name))
     if as_json:
         print_json({"name": name, "bytes_freed": freed})
     else:
@@ -197,7 +198,7 @@ def _service_to_read(
 @contextmanager
 def _service(as_json: bool, **options: Any) -> Iterator[BackupService]:
     from appliance.apps import registry
-    from appliance.backups import build_service
+    from appliance.backups.service import build_service
 
     settings, storage = context.load()
     context.require_storage(storage)
@@ -205,7 +206,7 @@ def _service(as_json: bool, **options: Any) -> Iterator[BackupService]:
     users = context.run_as_database_user(storage)
     line = ProgressBar(quiet=as_json)
     try:
-        yield build_service.build(
+        yield build_service(
             settings,
             storage,
             users,

@@ -5,9 +5,8 @@ from typing import Any
 
 import click
 
-from appliance.backups.catalog import CatalogEntry
-from appliance.cli.progress_bar import size
-from appliance.system.text import counted
+from appliance.backups.destinations.catalog import CatalogEntry
+from appliance.system.text import counted, size
 
 _HEAD = ("NAME", "MADE (UTC)", "    SIZE", "KEPT IN", "NOTE")
 
@@ -51,7 +50,7 @@ def _row(one: CatalogEntry) -> tuple[str, ...]:
         return one.name, "", "", kept_in, f"DAMAGED: {one.fault.message}"
     manifest = one.usable()
     made = manifest.created_at.replace("T", " ")[:16]
-    damaged = ", ".join(name for name in one.everywhere if name not in one.destinations)
+    damaged = ", ".join(name for name in one.copies_in if name not in one.destinations)
     noted = ("encrypted" if manifest.encrypted else "", damaged and f"DAMAGED in {damaged}")
     return one.name, made, f"{size(manifest.size):>8}", kept_in, ", ".join(filter(None, noted))
 

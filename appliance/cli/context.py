@@ -50,7 +50,7 @@ def connected(
     """A connection as a role; whatever the database says against it is said in words."""
     require_storage(storage)
     try:
-        with connect(storage, role, database=database, program="appliance") as connection:
+        with connect(storage, role, database=database) as connection:
             yield connection
     except psycopg.OperationalError as error:
         raise unreachable(storage, error) from error

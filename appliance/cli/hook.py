@@ -2,9 +2,9 @@
 
 import click
 
-from appliance.backups.progress import Progress, silent
 from appliance.cli import context
 from appliance.system.limits import detect
+from appliance.system.progress import Progress, silent
 
 
 @click.group()

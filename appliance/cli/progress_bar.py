@@ -5,12 +5,11 @@ import time
 
 import click
 
-from appliance.backups.progress import Step
-from appliance.system.text import counted
+from appliance.system.progress import Step
+from appliance.system.text import counted, size
 
 _ON_TERMINAL_EVERY_S = 0.2
 _ELSEWHERE_EVERY_S = 30.0
-_UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 class ProgressBar:
@@ -53,15 +52,3 @@ def words(step: Step) -> str:
     if step.seconds_left is not None:
         parts.append(f"{step.seconds_left:.0f} s left")
     return f"{step.phase}: {', '.join(parts)}" if parts else step.phase
-
-
-def size(size_bytes: float) -> str:
-    """A size for people.
-
-    >>> size(999), size(1_234_567)
-    ('999 B', '1.2 MB')
-    """
-    unit = 0
-    while size_bytes >= 1000 and unit < len(_UNITS) - 1:  # noqa: PLR2004 - as the units have it
-        size_bytes, unit = size_bytes / 1000, unit + 1
-    return f"{size_bytes:.1f} {_UNITS[unit]}" if unit else f"{size_bytes:.0f} B"

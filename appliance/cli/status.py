@@ -1,7 +1,6 @@
 """What is going on: who owns the database, is the schema in sync, how big is it."""
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -12,7 +11,7 @@ from appliance.apps import registry
 from appliance.backups import backup_status
 from appliance.cli import context
 from appliance.cli.main import print_json
-from appliance.cli.progress_bar import size
+from appliance.database import application_names
 from appliance.database.connect import Connection, connect, reason
 from appliance.errors import ExitCode
 from appliance.handoff import history
@@ -22,8 +21,9 @@ from appliance.migrations.tracks import load_tracks
 from appliance.postgres import config
 from appliance.settings import Settings
 from appliance.storage import instances, lock
-from appliance.storage.paths import Storage, mebibytes
-from appliance.system.text import counted
+from appliance.storage.paths import Storage
+from appliance.system import clock
+from appliance.system.text import counted, mebibytes, size
 
 SHOWN = 5
 
@@ -54,14 +54,14 @@ def collect(settings: Settings, storage: Storage) -> dict[str, Any]:
             if owner is None or instance.instance != owner.instance
         ],
         "database": _database(settings, storage),
-        "backup": backup_status.read(storage).to_json(datetime.now(UTC)),
+        "backup": backup_status.read(storage).to_json(clock.utc_now()),
     }
 
 
 def _database(settings: Settings, storage: Storage) -> dict[str, Any]:
     tracks = load_tracks(registry.load(settings.app).tracks(), settings.client_migrations_dir)
     try:
-        with connect(storage, config.OWNER_ROLE, program="appliance status") as connection:
+        with connect(storage, config.OWNER_ROLE, program=application_names.STATUS) as connection:
             return {
                 "ok": True,
                 **_facts(connection),
@@ -175,12 +175,17 @@ def _migrations_line(migrations: dict[str, Any]) -> str:
 
 
 def _backup_lines(backup: dict[str, Any]) -> list[str]:
-    last, failure, proof = backup["last_backup"], backup["last_failure"], backup["last_proof"]
-    lines = [f"{_last_backup(last)}; {_last_proven(backup['last_verified'])}"]
+    last, failure, verification = (
+        backup["last_backup"],
+        backup["last_failure"],
+        backup["last_proof"],
+    )
+    lines = [f"{_last_backup(last)}; {_last_verified(backup['last_verified'])}"]
     if failure:
         lines.append(f"the last attempt failed {_age(failure)}: {failure['message']}")
-    if proof and not proof["ok"]:
-        lines.append(f"{proof['name']} does not restore, seen {_age(proof)}: {proof['message']}")
+    if verification and not verification["ok"]:
+        seen = f"{verification['name']} does not restore, seen {_age(verification)}"
+        lines.append(f"{seen}: {verification['message']}")
     return lines
 
 
@@ -192,11 +197,11 @@ def _last_backup(last: dict[str, Any] | None) -> str:
     )
 
 
-def _last_proven(proven: dict[str, Any] | None) -> str:
-    if proven is None:
-        return "none was proven"
-    since = " (removed since)" if proven["removed"] else ""
-    return f"proven to restore: {proven['name']}{since}, {_age(proven)}"
+def _last_verified(verified: dict[str, Any] | None) -> str:
+    if verified is None:
+        return "none was verified"
+    since = " (removed since)" if verified["removed"] else ""
+    return f"verified by a restore: {verified['name']}{since}, {_age(verified)}"
 
 
 def _age(entry: dict[str, Any]) -> str:

@@ -1,15 +1,15 @@
 """Connections to the Postgres behind the storage's socket, whichever container runs it."""
 
 from pathlib import Path
-from typing import Any
 
 import psycopg
 
+from appliance.database import application_names, pipeline
 from appliance.errors import DatabaseError
 from appliance.postgres import config
 from appliance.storage.paths import Storage
 
-Connection = psycopg.Connection[tuple[Any, ...]]
+Connection = pipeline.Connection
 
 # The server says these when it stops, has crashed, or is not up yet: try again on a new connection.
 AWAY_STATES = frozenset({"57P01", "57P02", "57P03"})
@@ -21,7 +21,7 @@ def connect(
     role: str,
     *,
     database: str = config.DATABASE,
-    program: str = "appliance",
+    program: str = application_names.COMMAND,
     statement_timeout_s: float = 0,
 ) -> Connection:
     """Open one connection in autocommit mode; raises psycopg.OperationalError at once if it fails.
@@ -43,7 +43,7 @@ def connect_in(
 
     `options` are more of them, as `-c name=value`.
     """
-    return psycopg.connect(
+    return Connection.connect(
         host=str(socket_folder),
         user=role,
         dbname=database,

@@ -2,10 +2,13 @@
 
 A unit is a function that runs inside one transaction. If the connection is lost before COMMIT
 was sent, the unit runs again on a new connection, until a deadline. If it is lost during COMMIT,
-the outcome is looked up: every writing transaction leaves a token, and the token is there exactly
-if the transaction committed. (The transaction's number alone would not do: after a crash Postgres
-may give a number that was never flushed to another transaction; see
-docs/decisions/0006-commit-tokens.md.)
+the outcome is looked up: every writing transaction leaves a token, and when the server process
+that worked for it is gone, the token is there exactly if the transaction committed. (The
+transaction's number would not do: after a crash Postgres may give one that was never flushed to
+another transaction; see docs/decisions/0006-commit-tokens.md.)
+
+What is known beforehand rides along: a transaction that only asks is one round trip, one that
+writes takes two more than its unit (docs/decisions/0020-one-round-trip.md).
 """
 
 import os
@@ -13,15 +16,15 @@ import threading
 import time
 import uuid
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import errors
-from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg.pq import TransactionStatus
 
 from appliance.database.connect import RECONNECT_INTERVAL_S, Connection, is_away
 from appliance.database.holds import (
@@ -33,17 +36,28 @@ from appliance.database.holds import (
     Hold,
     Holds,
 )
+from appliance.database.pipeline import OutdatedStatementError, Query, Session, no_answer
 from appliance.database.pool import ConnectionPool
 
 T = TypeVar("T")
-Unit = Callable[[Connection], T]
+# It is given the connection, and the answers of what opened the transaction.
+Unit = Callable[..., T]
+Queries = Sequence[Query[Any]]
 
+_BEGIN = Query("BEGIN", (), no_answer)
+_BEGIN_READ_ONLY = Query("BEGIN READ ONLY", (), no_answer)
+_COMMIT = Query("COMMIT", (), no_answer)
 _LEAVE_TOKEN = """
     INSERT INTO appliance.commit_tokens (token)
-    SELECT %s WHERE pg_current_xact_id_if_assigned() IS NOT NULL
-    RETURNING pg_current_xact_id()::text
+    SELECT $1::uuid WHERE pg_current_xact_id_if_assigned() IS NOT NULL
 """  # noqa: S105 - SQL, no password
-_FIND_TOKEN = "SELECT 1 FROM appliance.commit_tokens WHERE token = %s"  # noqa: S105
+_FIND_TOKEN = "SELECT 1 FROM appliance.commit_tokens WHERE token = $1"  # noqa: S105
+# The server has undone the work, and in another transaction it may well succeed.
+_UNDONE = (errors.SerializationFailure, errors.DeadlockDetected, OutdatedStatementError)
+
+
+def _nothing(_result: object) -> Queries:
+    return ()
 
 
 @dataclass
@@ -57,7 +71,7 @@ class _Lost(Exception):  # noqa: N818 - a signal between two functions here, nev
 class _InDoubt(Exception):  # noqa: N818
     """The connection was lost during COMMIT."""
 
-    transaction: str
+    session: Session
     token: uuid.UUID
     result: object
 
@@ -89,17 +103,35 @@ class Database:
         # threads. At the fork, because several of its own may come with its first requests.
         os.register_at_fork(after_in_child=_weakly(self._begin_anew))
 
-    def read(self, unit: Unit[T]) -> T:
-        """Run a unit in a read-only transaction and return its result."""
-        return self._run(unit, b"BEGIN READ ONLY", self._deadline(), writes=False)
+    def ask(self, *queries: Query[Any]) -> list[Any]:
+        """Answer the queries in one read-only transaction, which is one round trip.
 
-    def write(self, unit: Unit[T]) -> T:
-        """Run a unit in one transaction; it is applied exactly once, or not at all."""
-        return self._run(unit, b"BEGIN", self._deadline(), writes=True)
+        They are all sent before the first answer is read: the first that refuses is what is raised.
+        """
+        return self._run(lambda connection: _ask(connection, queries), self._deadline())
+
+    def read(self, unit: Unit[T], opening: Queries = ()) -> T:
+        """Run a unit in a read-only transaction and return its result.
+
+        The unit is given the connection and the answers of `opening`, which rides with BEGIN.
+        """
+        return self._run(lambda connection: _read(connection, unit, opening), self._deadline())
+
+    def write(
+        self, unit: Unit[T], opening: Queries = (), closing: Callable[[T], Queries] = _nothing
+    ) -> T:
+        """Run a unit in one transaction; it is applied exactly once, or not at all.
+
+        `closing` makes queries of its result, which ride with COMMIT.
+        """
+        return self._run(
+            lambda connection: _write(connection, unit, opening, closing), self._deadline()
+        )
 
     def probe(self, unit: Unit[T], limit_s: float) -> T:
         """Like `read`, for a question about the database itself: not held for long, nor counted."""
-        return self._run(unit, b"BEGIN READ ONLY", Deadline(None, limit_s, limit_s), writes=False)
+        deadline = Deadline(None, limit_s, limit_s)
+        return self._run(lambda connection: _read(connection, unit, ()), deadline)
 
     def close(self) -> None:
         """Close the connections that are idle."""
@@ -109,7 +141,7 @@ class Database:
         limit_s = max(RUN_LIMIT_S, self._hold_seconds)
         return Deadline(self._holds, self._hold_seconds, limit_s)
 
-    def _run(self, unit: Unit[T], begin: bytes, deadline: Deadline, *, writes: bool) -> T:
+    def _run(self, attempt: Callable[[Connection], T], deadline: Deadline) -> T:
         if getattr(self._thread, "busy", False):
             raise RuntimeError(
                 "a unit of work must not start another one: it would wait for itself"
@@ -118,7 +150,7 @@ class Database:
         self._thread.busy = True
         try:
             with self._turn(deadline):
-                return self._run_until(deadline, unit, begin, writes=writes)
+                return self._run_until(deadline, attempt)
         except DatabaseUnavailable:
             given_up = True
             raise
@@ -138,11 +170,11 @@ class Database:
         finally:
             self._turns.release()
 
-    def _run_until(self, deadline: Deadline, unit: Unit[T], begin: bytes, *, writes: bool) -> T:
+    def _run_until(self, deadline: Deadline, attempt: Callable[[Connection], T]) -> T:
         while True:
             connection = self._pool.check_out(deadline, NOTHING_CHANGED)
             try:
-                return self._attempt(connection, unit, begin, writes=writes)
+                return attempt(connection)
             except _Lost as lost:
                 if lost.away:
                     deadline.hold()
@@ -154,52 +186,16 @@ class Database:
             finally:
                 self._pool.give_back(connection)
 
-    def _attempt(self, connection: Connection, unit: Unit[T], begin: bytes, *, writes: bool) -> T:
-        try:
-            _command(connection, begin)
-            result = unit(connection)
-            token = self._leave_token(connection) if writes else None
-        except psycopg.Error as error:
-            away = is_away(error, connection)
-            if not away:
-                _undo(connection)
-            if away or isinstance(error, (errors.SerializationFailure, errors.DeadlockDetected)):
-                raise _Lost(away) from error
-            raise
-        except BaseException:
-            _undo(connection)
-            raise
-        self._commit(connection, token, result)
-        return result
-
-    def _leave_token(self, connection: Connection) -> tuple[str, uuid.UUID] | None:
-        token = uuid.uuid4()
-        row = connection.execute(_LEAVE_TOKEN, (token,)).fetchone()
-        return (row[0], token) if row else None
-
-    def _commit(
-        self, connection: Connection, token: tuple[str, uuid.UUID] | None, result: object
-    ) -> None:
-        try:
-            _command(connection, b"COMMIT")
-        except psycopg.Error as error:
-            in_doubt = is_away(error, connection)
-            if not in_doubt:
-                _undo(connection)
-            if in_doubt and token is not None:
-                raise _InDoubt(*token, result) from error
-            if in_doubt:
-                raise _Lost(away=True) from error
-            raise
-
     def _committed(self, doubt: _InDoubt, deadline: Deadline) -> bool:
         while True:
             deadline.check(UNKNOWN)
             connection = self._pool.check_out(deadline, UNKNOWN)
             try:
-                if not _in_progress(connection, doubt.transaction):
-                    found = connection.execute(_FIND_TOKEN, (doubt.token,)).fetchone()
-                    return found is not None
+                # In this order: a token that is not there says nothing while it may still come.
+                over = doubt.session.is_over(connection)
+                (found,) = connection.run(Query(_FIND_TOKEN, (doubt.token,), bool))
+                if found or over:
+                    return bool(found)
             except psycopg.Error as error:
                 if not is_away(error, connection):
                     raise DatabaseUnavailable(UNKNOWN) from error
@@ -214,6 +210,60 @@ class Database:
         self._thread = threading.local()
 
 
+def _ask(connection: Connection, queries: Queries) -> list[Any]:
+    with _undone_if_it_fails(connection):
+        return connection.run(_BEGIN_READ_ONLY, *queries, _COMMIT)[1:-1]
+
+
+def _read(connection: Connection, unit: Unit[T], opening: Queries) -> T:
+    with _undone_if_it_fails(connection):
+        opened = connection.run(_BEGIN_READ_ONLY, *opening)[1:]
+        result = unit(connection, *opened)
+        connection.run(_COMMIT)
+        return result
+
+
+def _write(
+    connection: Connection, unit: Unit[T], opening: Queries, closing: Callable[[T], Queries]
+) -> T:
+    with _undone_if_it_fails(connection):
+        session = connection.session
+        opened = connection.run(_BEGIN, *opening)[1:]
+        result = unit(connection, *opened)
+        token = uuid.uuid4()
+        last = (*closing(result), Query(_LEAVE_TOKEN, (token,), no_answer), _COMMIT)
+        try:
+            connection.run(*last)
+        except psycopg.Error as error:
+            if is_away(error, connection):
+                raise _InDoubt(session, token, result) from error
+            raise
+        return result
+
+
+@contextmanager
+def _undone_if_it_fails(connection: Connection) -> Iterator[None]:
+    """Undo what an error leaves behind; raises _Lost instead if the work is to be run again."""
+    try:
+        yield
+    except _InDoubt:
+        raise
+    except BaseException as error:
+        away = isinstance(error, psycopg.Error) and is_away(error, connection)
+        if not away:
+            _undo(connection)
+        if away or isinstance(error, _UNDONE):
+            raise _Lost(away) from error
+        raise
+
+
+def _undo(connection: Connection) -> None:
+    # If that fails, the connection is not given back to anyone.
+    with suppress(psycopg.Error):
+        if connection.info.transaction_status != TransactionStatus.IDLE:
+            connection.pgconn.exec_(b"ROLLBACK")
+
+
 def _weakly(method: Callable[[], None]) -> Callable[[], None]:
     """Call the method as long as its object lives, without keeping it alive."""
     reference = weakref.WeakMethod(method)
@@ -223,28 +273,3 @@ def _weakly(method: Callable[[], None]) -> Callable[[], None]:
             found()
 
     return call
-
-
-def _undo(connection: Connection) -> None:
-    # If that fails, the connection is not given back to anyone.
-    with suppress(psycopg.Error):
-        if connection.info.transaction_status != TransactionStatus.IDLE:
-            _command(connection, b"ROLLBACK")
-
-
-def _command(connection: Connection, text: bytes) -> None:
-    """Run BEGIN, COMMIT or ROLLBACK without the work of a cursor, which every request would pay."""
-    result = connection.pgconn.exec_(text)
-    if result.status != ExecStatus.COMMAND_OK:
-        raise errors.error_from_result(result)
-
-
-def _in_progress(connection: Connection, transaction: str) -> bool:
-    try:
-        row = connection.execute(
-            "SELECT pg_xact_status(%s::xid8) = 'in progress'", (transaction,)
-        ).fetchone()
-    except errors.InvalidParameterValue:
-        # "in the future": the number was lost in a crash, so nothing runs under it.
-        return False
-    return bool(row and row[0])

@@ -3,6 +3,7 @@
 import psycopg
 
 from appliance.apps import registry
+from appliance.database import application_names
 from appliance.database.connect import connect, reason
 from appliance.doctor.finding import Finding, Subject, ok, problem, warning
 from appliance.migrations import schema_check
@@ -25,7 +26,9 @@ def schema(subject: Subject) -> Finding:
     of_app = registry.load(subject.settings.app).tracks()
     tracks = load_tracks(of_app, subject.settings.client_migrations_dir)
     try:
-        with connect(subject.storage, config.OWNER_ROLE, program="appliance doctor") as connection:
+        with connect(
+            subject.storage, config.OWNER_ROLE, program=application_names.DOCTOR
+        ) as connection:
             state = schema_check.read_schema_state(connection, tracks)
     except psycopg.Error as error:
         return _unanswered(subject, error)

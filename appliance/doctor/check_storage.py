@@ -3,10 +3,11 @@
 import os
 
 from appliance.doctor.finding import RUN_AS, Finding, Subject, ok, problem, warning
-from appliance.postgres import cluster
+from appliance.postgres import disk_space
 from appliance.storage import lock
-from appliance.storage.paths import SOCKET_PATH_LIMIT, mebibytes
+from appliance.storage.paths import SOCKET_PATH_LIMIT
 from appliance.system.limits import MEBIBYTE
+from appliance.system.text import mebibytes
 
 _FREE_BYTES_WARNING = 1024 * MEBIBYTE
 _FIRST_START = "The first start makes it: appliance up"
@@ -31,7 +32,7 @@ def disk(subject: Subject) -> Finding:
         return warning("not looked at: the storage does not exist yet", _FIRST_START)
     free = storage.free_bytes()
     text = f"{mebibytes(free)} of {mebibytes(storage.total_bytes())} are free"
-    if free < cluster.FREE_BYTES_TO_START:
+    if free < disk_space.BYTES_TO_START:
         return problem(text, "The database does not start on a full disk: make room.")
     if free < _FREE_BYTES_WARNING:
         return warning(text, "Make room before it is full.")

@@ -1,4 +1,4 @@
-"""What agents say to each other: lines of JSON over a socket in the container's folder.
+"""How agents speak to each other: lines of JSON over a socket in the container's folder.
 
 A message is courtesy, never the truth: whoever holds the lock owns the database.
 """
@@ -12,16 +12,14 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
+from appliance.handoff import messages
+from appliance.handoff.messages import Message
 from appliance.system.system_users import SystemUsers
 
-PROTOCOL = 1
 CONNECT_LIMIT_S = 2.0
 
 _LONGEST_MESSAGE_BYTES = 8192
-
-Message = dict[str, Any]
 
 
 class ChannelClosed(Exception):  # noqa: N818 - it says a state of the other side
@@ -55,18 +53,18 @@ class Channel:
         """End the conversation."""
         self._connection.close()
 
-    def send(self, kind: str, **facts: Any) -> None:
+    def send(self, message: Message) -> None:
         """Say something; raises ChannelClosed if nobody listens any more."""
-        line = json.dumps({"type": kind, **facts}) + "\n"
+        line = json.dumps(messages.to_json(message)) + "\n"
         try:
             self._connection.sendall(line.encode())
         except OSError as error:
             raise ChannelClosed(str(error)) from error
 
-    def reply(self, kind: str, **facts: Any) -> None:
+    def reply(self, message: Message) -> None:
         """Say something to somebody who may be gone, which does not matter then."""
         with suppress(ChannelClosed):
-            self.send(kind, **facts)
+            self.send(message)
 
     def receive(self, timeout_s: float) -> Message:
         """Wait for the next message.
@@ -141,10 +139,21 @@ def connect(path: Path, longest_bytes: int = _LONGEST_MESSAGE_BYTES) -> Channel:
     return Channel(connection, longest_bytes)
 
 
-def tell(path: Path, kind: str, **facts: Any) -> None:
+def mailbox() -> tuple[Channel, Channel]:
+    """The end that is written to, which never waits, and the end that is read.
+
+    Whoever holds the second, this process or a child, reads the next message and no more: what a
+    child leaves is there for the next one.
+    """
+    written, read = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    written.setblocking(False)
+    return Channel(written), Channel(read)
+
+
+def tell(path: Path, message: Message) -> None:
     """Say one thing to whoever listens at `path`, if somebody does."""
     with suppress(OSError), connect(path) as channel:
-        channel.reply(kind, **facts)
+        channel.reply(message)
 
 
 def accept(listener: socket.socket, timeout_s: float) -> tuple[Channel, Message] | None:
@@ -170,9 +179,6 @@ def _at(path: Path, action: Callable[[str], None]) -> None:
 
 def _parse(line: bytes) -> Message:
     try:
-        message = json.loads(line)
-    except (ValueError, RecursionError):
-        message = None
-    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
-        raise ChannelClosed("not a message")
-    return message
+        return messages.from_json(json.loads(line))
+    except (ValueError, RecursionError) as error:
+        raise ChannelClosed("not a message") from error

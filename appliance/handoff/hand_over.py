@@ -4,16 +4,19 @@ import time
 
 import psycopg
 
+from appliance.database import application_names
 from appliance.database.connect import Connection, connect, reason
-from appliance.handoff import channel, successor
-from appliance.handoff.channel import Channel, ChannelClosed, Message
+from appliance.handoff import messages, successor
+from appliance.handoff.channel import Channel, ChannelClosed
+from appliance.handoff.messages import Accepted, Busy, Go, Ready, Refused, Request, Stopping
 from appliance.handoff.phases import Stopwatch
 from appliance.handoff.successor import Successor
-from appliance.postgres import cluster, config, postmaster
+from appliance.postgres import config, disk_space, postmaster
 from appliance.postgres.postmaster import Postmaster
 from appliance.storage import lock
-from appliance.storage.paths import Storage, mebibytes
+from appliance.storage.paths import Storage
 from appliance.system.log import write_line
+from appliance.system.text import mebibytes
 
 PROGRAM = "agent"
 
@@ -27,10 +30,7 @@ GO_LIMIT_S = 5.0
 STOP_LIMIT_S = 5.0
 
 _LOOK_EVERY_S = 0.1
-_DUMPS = """
-    SELECT count(*) FROM pg_stat_activity
-    WHERE application_name IN ('pg_dump', 'pg_dumpall', 'appliance backup')
-"""
+_DUMPS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = ANY(%s)"
 
 
 class _Refusal(Exception):  # noqa: N818
@@ -42,24 +42,27 @@ class _NotNow(Exception):  # noqa: N818
 
 
 def hand_over_database(
-    storage: Storage, instance: str, requester: Channel, request: Message
+    storage: Storage, instance: str, supervisor: int, requester: Channel, request: Request
 ) -> None:
-    """Hand the database to a requester, or tell it why not; then the owner stays the owner."""
-    who = f"container {request.get('hostname')} (version {request.get('version')})"
+    """Hand the database to a requester, or tell it why not; then the owner stays the owner.
+
+    `supervisor` is the process that runs Postgres here.
+    """
+    who = f"container {request.hostname} (version {request.version})"
     try:
-        ours = _check(storage, instance, request)
+        protocol = _choose_protocol(request)
+        ours = _check(storage, instance, supervisor)
         write_line(PROGRAM, f"{who} requests the database")
-        requester.send("accepted")
-        phases_ms = _make_stop_short(storage)
-        requester.send("ready", phases_ms=phases_ms)
+        requester.send(Accepted(protocol))
+        requester.send(Ready(_make_stop_short(storage)))
         _await_go(requester)
-        stopping_at = _announce_successor(storage, str(request["instance"]))
+        stopping_at = _announce_successor(storage, request.instance)
     except _NotNow:
         # It has just moved, or Postgres is being started again: the requester looks once more.
-        requester.reply("busy")
+        requester.reply(Busy())
     except _Refusal as refusal:
         write_line(PROGRAM, f"{who} does not get the database: {refusal}")
-        requester.reply("refused", reason=str(refusal))
+        requester.reply(Refused(str(refusal)))
     except ChannelClosed:
         write_line(PROGRAM, f"{who} is gone; this container keeps the database")
     else:
@@ -67,15 +70,20 @@ def hand_over_database(
         _stop(ours, requester, stopping_at)
 
 
-def _check(storage: Storage, instance: str, request: Message) -> Postmaster:
-    if request.get("protocol") != channel.PROTOCOL or not isinstance(request.get("instance"), str):
-        raise _Refusal("it speaks another version of the handoff")
+def _choose_protocol(request: Request) -> int:
+    try:
+        return messages.common_protocol(request)
+    except ValueError as error:
+        raise _Refusal(str(error)) from error
+
+
+def _check(storage: Storage, instance: str, supervisor: int) -> Postmaster:
     owner = lock.read_owner(storage)
-    ours = postmaster.find(storage)
+    ours = postmaster.find(storage, supervisor)
     if owner is None or owner.instance != instance or ours is None:
         raise _NotNow
     free = storage.free_bytes()
-    if free < cluster.FREE_BYTES_TO_START:
+    if free < disk_space.BYTES_TO_START:
         # Whoever takes it could not start Postgres; here it runs.
         raise _Refusal(f"the disk is full ({mebibytes(free)} are free)")
     return ours
@@ -88,7 +96,7 @@ def _make_stop_short(storage: Storage) -> dict[str, float]:
             storage,
             config.SUPERUSER,
             database="postgres",
-            program=config.AGENT_APPLICATION,
+            program=application_names.AGENT,
             statement_timeout_s=CHECKPOINT_LIMIT_S,
         ) as connection:
             _wait_for_dumps(connection)
@@ -106,7 +114,7 @@ def _make_stop_short(storage: Storage) -> dict[str, float]:
 def _wait_for_dumps(connection: Connection) -> None:
     deadline = time.monotonic() + DUMP_LIMIT_S
     said = False
-    while connection.execute(_DUMPS).fetchone() != (0,):
+    while connection.execute(_DUMPS, [[*application_names.DUMPS]]).fetchone() != (0,):
         if time.monotonic() >= deadline:
             write_line(PROGRAM, "the dump goes on; it will fail, because the database moves now")
             return
@@ -121,7 +129,7 @@ def _await_go(requester: Channel) -> None:
         message = requester.receive(GO_LIMIT_S)
     except TimeoutError as error:
         raise _Refusal("it did not confirm that it is ready") from error
-    if message["type"] != "go":
+    if not isinstance(message, Go):
         raise _Refusal("its answer could not be understood")
     # It may have said so long ago, to a container that was paused, and serve as a standby now.
     if not requester.is_open():
@@ -140,7 +148,7 @@ def _announce_successor(storage: Storage, instance: str) -> float:
 def _stop(ours: Postmaster, requester: Channel, stopping_at: float) -> None:
     ours.shut_down()
     try:
-        requester.send("stopping", at=stopping_at)
+        requester.send(Stopping(stopping_at))
     except ChannelClosed:
         write_line(PROGRAM, "it is gone; whoever gets the lock owns the database now")
     if not ours.has_ended(STOP_LIMIT_S):

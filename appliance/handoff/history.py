@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 from appliance import __version__
 from appliance.database.connect import Connection
 from appliance.database.holds import Hold
-from appliance.handoff.channel import Message
+from appliance.handoff.messages import Taken
 from appliance.handoff.phases import milliseconds
 
 KEPT = 1000
@@ -61,28 +61,28 @@ class Handoff:
         return {**asdict(self), "served_at": self.served_at.isoformat(timespec="milliseconds")}
 
 
-def record(owner: Connection, instance: str, acquisition: Message, serving_at: float) -> str:
-    """Write a row about what `acquisition` tells, and return it as words for the log.
+def record(owner: Connection, instance: str, taken: Taken, serving_at: float) -> str:
+    """Write a row about what `taken` tells, and return it as words for the log.
 
     `serving_at` is when Postgres began to answer, in seconds of the monotonic clock; 0 if nobody
     knows.
     """
-    previous = acquisition.get("previous") or {}
-    kind, phases = _kind(acquisition, instance), _phases(acquisition, serving_at)
+    previous = taken.previous
+    kind, phases = _kind(taken, instance), _phases(taken, serving_at)
     owner.execute(
         _RECORD,
         (
             kind,
-            previous.get("instance"),
-            previous.get("hostname"),
-            previous.get("version"),
+            previous and previous.instance,
+            previous and previous.hostname,
+            previous and previous.version,
             instance,
             socket.gethostname(),
             __version__,
             Jsonb(phases),
         ),
     )
-    return _words(kind, phases, previous.get("hostname"))
+    return _words(kind, phases, previous.hostname if previous else None)
 
 
 def record_hold(api: Connection, instance: str | None, hold: Hold) -> None:
@@ -111,23 +111,20 @@ def prune(owner: Connection) -> None:
         owner.execute(_PRUNE.format(table).encode(), (KEPT,))
 
 
-def _kind(acquisition: Message, instance: str) -> str:
-    if acquisition.get("was_heir"):
+def _kind(taken: Taken, instance: str) -> str:
+    if taken.was_successor:
         return "handoff"
-    previous = acquisition.get("previous") or {}
-    return "takeover" if previous.get("instance", instance) != instance else "restart"
+    return "takeover" if taken.previous and taken.previous.instance != instance else "restart"
 
 
-def _phases(acquisition: Message, serving_at: float) -> dict[str, float]:
-    phases = dict(acquisition.get("phases_ms") or {})
-    taken_at, prepared_at = float(acquisition["at"]), float(acquisition["prepared"])
-    stopping_at = float(acquisition.get("stopping_at") or 0)
-    if stopping_at:
-        phases["stop"] = milliseconds(stopping_at, taken_at)
-    phases["prepare"] = milliseconds(taken_at, prepared_at)
+def _phases(taken: Taken, serving_at: float) -> dict[str, float]:
+    phases = dict(taken.phases_ms)
+    if taken.stopping_at:
+        phases["stop"] = milliseconds(taken.stopping_at, taken.at)
+    phases["prepare"] = milliseconds(taken.at, taken.prepared)
     if serving_at:
-        phases["start"] = milliseconds(prepared_at, serving_at)
-        phases["away"] = milliseconds(stopping_at or taken_at, serving_at)
+        phases["start"] = milliseconds(taken.prepared, serving_at)
+        phases["away"] = milliseconds(taken.stopping_at or taken.at, serving_at)
     return phases
 
 

@@ -4,19 +4,17 @@ The kernel wakes the container that has waited longest. While a handoff is under
 another than the one that is to have the database; it then yields.
 """
 
-import json
 import time
 from dataclasses import asdict, dataclass
 
 from appliance.storage import lock
 from appliance.storage.instances import InstanceDirectory
 from appliance.storage.paths import Storage
-from appliance.system.files import write_json
+from appliance.system import notes
 
 # It is awake, waits for the lock and needs a millisecond; a second is for a machine under load.
 TAKES_WITHIN_S = 1.0
 
-_NOTE_FORMAT = 1
 _LOOK_EVERY_S = 0.001
 
 
@@ -30,7 +28,7 @@ class Successor:
 
 def announce(storage: Storage, successor: Successor) -> None:
     """Ask every other container that gets the lock to yield to this one."""
-    write_json(storage.successor, {"format": _NOTE_FORMAT, **asdict(successor)}, durable=False)
+    notes.write(storage.successor, asdict(successor), durable=False)
 
 
 def forget(storage: Storage) -> None:
@@ -40,11 +38,7 @@ def forget(storage: Storage) -> None:
 
 def read(storage: Storage) -> Successor | None:
     """The handoff that is under way, or was broken off."""
-    try:
-        note = json.loads(storage.successor.read_text(encoding="utf-8"))
-        return Successor(str(note["instance"]), float(note["stopping_at"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    return notes.read_as(Successor, storage.successor)
 
 
 def other_than(storage: Storage, instance: str) -> str | None:

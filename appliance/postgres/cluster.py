@@ -9,16 +9,14 @@ import shutil
 from pathlib import Path
 
 from appliance.errors import ApplianceError, StorageError
-from appliance.postgres import binaries, config
+from appliance.postgres import binaries, config, disk_space
 from appliance.storage import copy_detection
-from appliance.storage.paths import Storage, mebibytes
+from appliance.storage.paths import Storage
 from appliance.system.files import rename_durably, write_atomically
-from appliance.system.limits import MEBIBYTE, ResourceLimits
+from appliance.system.limits import ResourceLimits
 from appliance.system.process import run
 from appliance.system.system_users import SystemUser, SystemUsers, drop_privileges
 
-FREE_BYTES_TO_START = 32 * MEBIBYTE
-FREE_BYTES_TO_CREATE = 128 * MEBIBYTE
 ALLOWED_MODES = (0o700, 0o750)
 
 _CONTROL_WARNING = "WARNING:"
@@ -47,7 +45,7 @@ def create(
     storage: Storage, users: SystemUsers, resources: ResourceLimits, lock_descriptor: int
 ) -> None:
     """Initialise a cluster beside its place, then rename it there."""
-    check_free(storage, FREE_BYTES_TO_CREATE, "to make the database")
+    disk_space.check_to_create(storage)
     try:
         initialise(storage.pgdata_new, storage, users, resources, lock_descriptor)
     except (ApplianceError, OSError) as error:
@@ -95,23 +93,7 @@ def check(storage: Storage, user: SystemUser) -> None:
     _check_version(storage.pgdata)
     _check_owner(storage.pgdata, user)
     _check_control(storage.pgdata)
-    check_room(storage)
-
-
-def check_room(storage: Storage) -> None:
-    """Raise StorageError if the disk is too full for Postgres to start."""
-    check_free(storage, FREE_BYTES_TO_START, "to start the database")
-
-
-def check_free(storage: Storage, needed: int, purpose: str) -> None:
-    """Raise StorageError unless so many bytes are free; `purpose` completes "are needed"."""
-    free = storage.free_bytes()
-    if free < needed:
-        raise StorageError(
-            f"The disk of {storage.root} is full: {mebibytes(free)} are free, "
-            f"{mebibytes(needed)} are needed {purpose}. Nothing was changed.",
-            "Make room and start again.",
-        )
+    disk_space.check_to_start(storage)
 
 
 def remove_stale_files(storage: Storage) -> None:

@@ -5,12 +5,15 @@ from pathlib import Path
 
 from appliance.system.limits import ResourceLimits
 
+# Clusters of any age have these; they are written here, and in the SQL of the migrations.
 OWNER_ROLE = "appliance"
 API_ROLE = "app"
 SUPERUSER = "postgres"
 DATABASE = "appliance"
-# The agent, as pg_stat_activity has it and containers of any version know it.
-AGENT_APPLICATION = "steward"
+
+# Of each of the API's workers. There are more threads than that: a request that is held, or waits
+# for its turn, must not keep a health check waiting.
+API_CONNECTIONS = 8
 
 # Under ONCE /dev/shm has 64 MB, so anything that Postgres would put there must fit.
 SHARED_MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108
@@ -47,7 +50,7 @@ def sizes(resources: ResourceLimits) -> Sizes:
         work_mem=_between(2, memory // 128, 32),
         maintenance_work_mem=_between(16, memory // 16, 512),
         effective_cache_size=_between(64, memory // 2, 1 << 20),
-        max_connections=200 if ample else 60,
+        max_connections=_connections(resources.api_workers, ample=ample),
         max_wal_size=_between(128, memory // 4, 512),
         workers=_between(1, resources.cpus, 4),
         autovacuum_workers=3 if ample else 1,
@@ -112,6 +115,12 @@ def ident_conf(database_user: str, api_user: str) -> str:
     pairs += [(api_user, API_ROLE)]
     lines = "\n".join(f'appliance "{user}" {role}' for user, role in dict.fromkeys(pairs))
     return f"# Written by the appliance at every start.\n{lines}\n"
+
+
+def _connections(api_workers: int, *, ample: bool) -> int:
+    # Twice, because during a handoff the APIs of two containers are clients of one server.
+    of_apis, of_others = 2 * api_workers * API_CONNECTIONS, 72 if ample else 28
+    return max(of_apis + of_others, 200 if ample else 60)
 
 
 def _quoted(text: str) -> str:

@@ -27,8 +27,8 @@ class Postmaster:
         return bool(select.select([self._descriptor], [], [], within_s)[0])
 
 
-def find(storage: Storage) -> Postmaster | None:
-    """The postmaster that this process' supervisor runs, or None if it runs none (a standby)."""
+def find(storage: Storage, supervisor: int) -> Postmaster | None:
+    """The postmaster that this process runs as its child, or None if it runs none (a standby)."""
     try:
         first = (storage.pgdata / "postmaster.pid").read_text(encoding="ascii").split("\n", 1)[0]
         descriptor = os.pidfd_open(int(first))
@@ -36,7 +36,7 @@ def find(storage: Storage) -> Postmaster | None:
         return None
     # The number may be of another container, whose processes have numbers of their own. Asked
     # after the descriptor is open, the parent is that of the process which is held.
-    if _parent(int(first)) != os.getppid():
+    if _parent(int(first)) != supervisor:
         os.close(descriptor)
         return None
     return Postmaster(descriptor)

@@ -7,7 +7,7 @@ empty value counts as unset. Nothing outside this package reads the environment.
 from appliance.settings.environment import Environment, load
 from appliance.settings.exporting import export, set_variable
 from appliance.settings.schema import APPS, Settings, Variable, variables
-from appliance.settings.secrecy import (
+from appliance.settings.secret_rules import (
     PLACEHOLDERS,
     SECRET_MIN_BITS,
     SECRET_MIN_CHARACTERS,

@@ -9,7 +9,12 @@ from typing import Any
 from appliance.errors import SettingsError
 from appliance.settings import foreign
 from appliance.settings.schema import Settings, Variable, defaults, variables
-from appliance.settings.secrecy import SECRET_MIN_BITS, SECRET_MIN_CHARACTERS, entropy_bits, is_weak
+from appliance.settings.secret_rules import (
+    SECRET_MIN_BITS,
+    SECRET_MIN_CHARACTERS,
+    entropy_bits,
+    is_weak,
+)
 
 _SHOWN_CHARACTERS = 80
 _FILE_BYTES = 64 * 1024

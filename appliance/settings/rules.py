@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from appliance.settings.secrecy import is_placeholder
+from appliance.settings.secret_rules import is_placeholder
 
 _PASSPHRASE_CHARACTERS = 12
 _PASSPHRASE_DISTINCT = 5

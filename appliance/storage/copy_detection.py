@@ -13,7 +13,6 @@ the same mark. It changes when the database runs and somebody comes to the first
 copy with two different marks is one of a running database.
 """
 
-import json
 import secrets
 import time
 from contextlib import suppress
@@ -22,14 +21,13 @@ from pathlib import Path
 from appliance.errors import StorageError
 from appliance.storage import lock
 from appliance.storage.paths import Storage
-from appliance.system.files import as_text, fsync_directory, write_json, write_together
+from appliance.system import notes
+from appliance.system.files import as_text, fsync_directory, write_together
 
 MANIFEST = "manifest.json"
 CLOSED = "manifest.closed.json"
 # A copy that was not seen, on a file system that tells nobody who reads, has begun long ago.
 LONGEST_S = 6 * 3600.0
-
-_FORMAT = 1
 
 
 def begin(storage: Storage) -> None:
@@ -60,13 +58,13 @@ def renew_generation(storage: Storage) -> None:
 
 def is_of_one_generation(storage: Storage) -> bool:
     """Whether no database is known to have run while this copy was made, if it is one."""
-    last, first = (_read(path) for path in (storage.generation_last, storage.generation_first))
+    last, first = (notes.read(path) for path in (storage.generation_last, storage.generation_first))
     return last.get("generation") == first.get("generation")
 
 
 def open_window(storage: Storage, name: str) -> None:
     """Leave the other mark. The caller then writes the manifest, which opens the window."""
-    write_json(storage.hook_window, {"format": _FORMAT, "name": name})
+    notes.write(storage.hook_window, {"name": name})
 
 
 def is_open(storage: Storage) -> bool:
@@ -121,23 +119,16 @@ def manifest_path(storage: Storage) -> Path:
 
 
 def _mark(storage: Storage, cluster: list[int]) -> None:
-    document = {"format": _FORMAT, "generation": secrets.token_hex(8), "cluster": cluster}
+    document = {"format": notes.FORMAT, "generation": secrets.token_hex(8), "cluster": cluster}
     # Against the order of a copy. Nothing here opens the first: whoever does is taken for a copy.
     write_together([storage.generation_last, storage.generation_first], as_text(document))
 
 
 def _is_original(storage: Storage) -> bool:
-    return _read(storage.generation_last).get("cluster") == _file_ids(storage)
+    return notes.read(storage.generation_last).get("cluster") == _file_ids(storage)
 
 
 def _file_ids(storage: Storage) -> list[int]:
     # No copy has the same numbers for all of them.
     places = (storage.pgdata, storage.pgdata / "PG_VERSION", storage.lock)
     return [path.stat().st_ino for path in places if path.exists()]
-
-
-def _read(path: Path) -> dict[str, object]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return {}

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from appliance.storage import copy_detection
 from appliance.storage.paths import Storage
 from appliance.system.inotify import MOVED_TO, OPENED, Watcher
-from appliance.system.process import keep_open
 
 
 @dataclass(frozen=True)
@@ -20,25 +19,15 @@ class Seen:
 class CopyWatch:
     """One container's look-out; every container has one, and whichever sees it closes."""
 
-    def __init__(self, storage: Storage, inherited: str = "") -> None:
-        """`inherited`: what `hand_on` gave in the program that this process was before."""
+    def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        descriptor, _, began = inherited.partition(":")
         self._began = False
         self._watcher: Watcher | None = None
         # Without it a window stays open until its time is over: the safe side.
         with suppress(OSError):
-            self._watcher = Watcher(int(descriptor) if descriptor else None)
+            self._watcher = Watcher()
             self._watcher.watch(storage.backups, MOVED_TO | OPENED)
         self._arm()
-        self._began = bool(began)
-
-    def hand_on(self) -> str:
-        """Let the program that this process becomes go on with it, and miss nothing."""
-        if self._watcher is None:
-            return ""
-        keep_open(self._watcher.fileno())
-        return f"{self._watcher.fileno()}:{'began' if self._began else ''}"
 
     @property
     def descriptors(self) -> list[int]:

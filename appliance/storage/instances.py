@@ -2,9 +2,11 @@
 
 The kernel says who lives, as it says who owns: the lock goes with the supervisor's process. What
 lies in the folder are notes, for the container's own programs and for people.
+
+Containers of other builds read them too, so the names of these files stay. They are written here
+and nowhere else; all other paths of the volume are in storage/paths.py.
 """
 
-import json
 import os
 import shutil
 import time
@@ -17,10 +19,9 @@ from appliance import __version__
 from appliance.errors import StorageError
 from appliance.storage import lock
 from appliance.storage.paths import Storage
-from appliance.system.files import write_json
+from appliance.system import clock, notes
 from appliance.system.system_users import SystemUser
 
-_NOTE_FORMAT = 1
 _NOTE, _ALIVE = "instance.json", "alive.lock"
 _WAITS, _REQUESTED, _HANDOFF_COMPLETE = "waits.json", "claimed", "settled"
 _SOCKET = "steward.sock"
@@ -66,7 +67,7 @@ class InstanceDirectory:
 
     def note_waiting(self) -> None:
         """Say that this container's Postgres program is about to wait for the lock."""
-        self._write(_WAITS, {"since": lock.now()})
+        self._write(_WAITS, {"since": clock.timestamp()})
 
     def note_owning(self) -> None:
         """Say that it waits no more."""
@@ -79,7 +80,7 @@ class InstanceDirectory:
 
     def note_request(self) -> None:
         """Say that this container has requested the database, which it does once in its life."""
-        self._write(_REQUESTED, {"at": lock.now()})
+        self._write(_REQUESTED, {"at": clock.timestamp()})
 
     def has_requested(self) -> bool:
         """Whether it has requested it before."""
@@ -87,7 +88,7 @@ class InstanceDirectory:
 
     def note_handoff_complete(self) -> None:
         """Say that the database stays where it is: this container may be called healthy."""
-        self._write(_HANDOFF_COMPLETE, {"at": lock.now()})
+        self._write(_HANDOFF_COMPLETE, {"at": clock.timestamp()})
 
     def is_handoff_complete(self) -> bool:
         """Whether the container's part in the handoff is over."""
@@ -108,19 +109,16 @@ class InstanceDirectory:
             return None
 
     def _write(self, name: str, facts: dict[str, str]) -> None:
-        write_json(self.path / name, {"format": _NOTE_FORMAT, **facts})
+        notes.write(self.path / name, facts)
 
     def _read(self, name: str) -> dict[str, str]:
-        try:
-            return dict(json.loads((self.path / name).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            return {}
+        return notes.read(self.path / name)
 
 
 def register(storage: Storage, instance: str, user: SystemUser) -> int:
     """Make this container's folder, locked; the descriptor returned must stay open for life.
 
-    Folders of containers that are gone are removed.
+    Folders of containers that are gone are removed; one without our lock is nobody's to judge.
     """
     _remove_the_dead(storage)
     unnamed = storage.instances / f".{instance}"
@@ -168,7 +166,7 @@ def _make(folder: Path) -> int:
     with suppress(OSError):
         lock.try_lock(descriptor)
     note = {"hostname": os.uname().nodename, "version": __version__}
-    write_json(folder / _NOTE, {"format": _NOTE_FORMAT, **note, "started_at": lock.now()})
+    notes.write(folder / _NOTE, {**note, "started_at": clock.timestamp()})
     return descriptor
 
 
@@ -183,13 +181,26 @@ def _remove_the_dead(storage: Storage) -> None:
     for path in storage.instances.iterdir():
         if path.name[0] == "." and not _is_old(path):
             continue
+        # What another build made has perhaps another lock; ours has this one from the first moment.
+        if path.name[0] != "." and not (path / _ALIVE).exists():
+            continue
         try:
             dead = not lock.is_locked(path / _ALIVE)
         except OSError:
             # Whoever cannot be asked may live.
             dead = False
         if dead:
-            shutil.rmtree(path, ignore_errors=True)
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder; one that is removed in part has no name any more, and goes the next time."""
+    if path.name[0] != ".":
+        try:
+            path = path.rename(path.with_name(f".{path.name}"))
+        except OSError:
+            return
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _is_old(path: Path) -> bool:

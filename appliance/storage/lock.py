@@ -7,22 +7,19 @@ the last process of that Postgres is gone, however it died.
 
 import errno
 import fcntl
-import json
 import os
 import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from appliance import __version__
 from appliance.errors import StorageError
 from appliance.storage.paths import Storage
-from appliance.system.files import write_json
+from appliance.system import clock, notes
 
-_NOTE_FORMAT = 1
 _READ_WRITE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_LOCKS_HERE = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS})
 
@@ -169,21 +166,12 @@ def _no_lock_file(storage: Storage) -> StorageError:
 
 def note_owner(storage: Storage, instance: str) -> Owner:
     """Write down that this container took the lock. Call it only while holding the lock."""
-    owner = Owner(instance, os.uname().nodename, os.getpid(), now(), __version__)
+    owner = Owner(instance, os.uname().nodename, os.getpid(), clock.timestamp(), __version__)
     # Requests wait meanwhile, and it is a note: it need not survive a power cut.
-    write_json(storage.owner, {"format": _NOTE_FORMAT, **asdict(owner)}, durable=False)
+    notes.write(storage.owner, asdict(owner), durable=False)
     return owner
-
-
-def now() -> str:
-    """The time as notes carry it: ISO 8601 in UTC, whole seconds."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def read_owner(storage: Storage) -> Owner | None:
     """Return who took the lock last, or None if nobody has yet or the note cannot be read."""
-    try:
-        note = json.loads(storage.owner.read_text(encoding="utf-8"))
-        return Owner(**{name: note[name] for name in Owner.__dataclass_fields__})
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    return notes.read_as(Owner, storage.owner)

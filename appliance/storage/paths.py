@@ -1,11 +1,15 @@
-"""Every path under the storage, and what must be true of it before anything runs."""
+"""Every path under the storage, and what must be true of it before anything runs.
+
+Containers of other builds use the same volume, so these names stay. They are written here and
+nowhere else; what lies in the folder of one container is in storage/instances.py.
+"""
 
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.errors import StorageError
+from appliance.system.limits import disk_space
 from appliance.system.system_users import SystemUser, SystemUsers
 
 DEFAULT_ROOT = Path("/storage")
@@ -133,7 +137,7 @@ class Storage:
 
     @property
     def backup_status(self) -> Path:
-        """The last backup and the last proven restore, for everyone to read."""
+        """The last backup and the last one that was verified, for everyone to read."""
         return self.run / "backup-notes.json"
 
     @property
@@ -153,12 +157,11 @@ class Storage:
 
     def free_bytes(self) -> int:
         """Bytes that an unprivileged user may still write here."""
-        status = os.statvfs(self.root)
-        return status.f_bavail * status.f_frsize
+        return disk_space(self.root).free_bytes
 
     def total_bytes(self) -> int:
         """Size of the file system."""
-        return shutil.disk_usage(self.root).total
+        return disk_space(self.root).total_bytes
 
     def prepare(self, users: SystemUsers) -> None:
         """Make the folders with their owners and modes. What is there already keeps its content."""
@@ -189,12 +192,3 @@ class Storage:
                 f"{SOCKET_PATH_LIMIT} at most.",
                 "Choose a shorter STORAGE_DIR.",
             )
-
-
-def mebibytes(size_bytes: int) -> str:
-    """A size for people, in MiB.
-
-    >>> mebibytes(5 * 1024 * 1024)
-    '5 MiB'
-    """
-    return f"{size_bytes // (1024 * 1024)} MiB"

@@ -1,13 +1,16 @@
-"""What supervisord and the agent start: `python -m appliance.supervision.entry_points NAME …`.
+"""What supervisord starts, as `python -m appliance.supervision.entry_points NAME`, and the agent.
 
 Each imports only what it needs: memory is counted in megabytes here.
 """
 
 import sys
 from collections.abc import Callable
+from functools import partial
 
 from appliance import settings
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, ExitCode
+from appliance.handoff.channel import Channel
+from appliance.handoff.messages import BackupRequest, Request, Taken
 from appliance.settings import Settings
 from appliance.storage.paths import Storage
 from appliance.system import system_users
@@ -19,23 +22,31 @@ _INTERRUPTED = 130
 _ORPHANED = 1
 
 
-def main(name: str, *arguments: str) -> int:
+def main(name: str) -> int:
     """Run one program; returns only when it ends, with its exit code."""
     adopt_log_descriptor()
+    return _guarded(name, _run, name)
+
+
+def _guarded(name: str, action: Callable[..., int | None], *arguments: object) -> int:
+    """Do it, and return the exit code; what goes wrong is in the log of program `name`."""
     try:
-        configured = settings.load().settings
-        end_with_parent()
-        if _is_orphan(configured):
-            write_line(name, "not started: its supervisor is gone")
-            return _ORPHANED
-        _PROGRAMS[name](configured, *arguments)
+        return action(*arguments) or ExitCode.OK
     except ApplianceError as error:
         write_block(name, str(error))
         return error.exit_code
     except KeyboardInterrupt:
         # A standby that is stopped: Postgres' stop signal reaches it before it is Postgres.
         return _INTERRUPTED
-    return 0
+
+
+def _run(name: str) -> int | None:
+    configured = settings.load().settings
+    end_with_parent()
+    if _is_orphan(configured):
+        write_line(name, "not started: its supervisor is gone")
+        return _ORPHANED
+    return _PROGRAMS[name](configured)
 
 
 def _is_orphan(configured: Settings) -> bool:
@@ -51,7 +62,7 @@ def _is_orphan(configured: Settings) -> bool:
 
 
 def _postgres(configured: Settings) -> None:
-    from appliance.handoff import acquire
+    from appliance.handoff import acquire_lock
     from appliance.postgres import binaries, exec_postgres
     from appliance.storage import lock
     from appliance.storage.instances import InstanceDirectory
@@ -61,7 +72,9 @@ def _postgres(configured: Settings) -> None:
     resources = detect(configured.num_cpus)
     instance, locks_exclude = configured.appliance_instance or "", not configured.allow_broken_flock
     descriptor = lock.open_lock(storage, users.database.uid, users.database.gid)
-    acquisition = acquire.acquire_lock(descriptor, storage, instance, locks_exclude=locks_exclude)
+    acquisition = acquire_lock.acquire_lock(
+        descriptor, storage, instance, locks_exclude=locks_exclude
+    )
     exec_postgres.start(
         storage,
         users,
@@ -72,10 +85,20 @@ def _postgres(configured: Settings) -> None:
     )
 
 
-def _agent(configured: Settings, phase: str = "start", *arguments: str) -> None:
+def _agent(configured: Settings) -> int:
     from appliance.agent import agent
 
-    agent.run(configured, system_users.detect(), phase, *arguments)
+    tasks: dict[str, Callable[..., None]] = {
+        agent.JOIN: _join,
+        agent.HAND_OVER: _hand_over,
+        agent.RECORD: _record,
+        agent.PRUNE: _prune,
+        agent.BACK_UP: _back_up,
+    }
+    guarded = {
+        name: partial(_guarded, agent.PROGRAM, task, configured) for name, task in tasks.items()
+    }
+    return agent.run(configured, system_users.detect(), guarded)
 
 
 def _api(configured: Settings) -> None:
@@ -86,26 +109,45 @@ def _api(configured: Settings) -> None:
     serve.run(configured, Storage(configured.storage_dir), api, guest, supervised=True)
 
 
-def _backups(configured: Settings, descriptor: str, request: str) -> None:
-    import json
-    import socket
+def _join(configured: Settings, own_agent: Channel) -> None:
+    from appliance.agent import tasks
 
+    tasks.join(configured, own_agent)
+
+
+def _hand_over(configured: Settings, supervisor: int, caller: Channel, request: Request) -> None:
+    from appliance.handoff import hand_over
+
+    storage, instance = Storage(configured.storage_dir), configured.appliance_instance or ""
+    hand_over.hand_over_database(storage, instance, supervisor, caller, request)
+
+
+def _record(configured: Settings, taken: Taken) -> None:
+    from appliance.agent import maintenance
+
+    storage, instance = Storage(configured.storage_dir), configured.appliance_instance or ""
+    maintenance.record(storage, instance, taken)
+
+
+def _prune(configured: Settings) -> None:
+    from appliance.agent import tasks
+
+    tasks.prune(configured)
+
+
+def _back_up(configured: Settings, caller: Channel | None, request: BackupRequest) -> None:
     from appliance.apps import registry
     from appliance.backups.jobs import backup_job
-    from appliance.handoff.channel import Channel
 
-    # Nobody waits for what the schedule asks for.
-    caller = Channel(socket.socket(fileno=int(descriptor))) if descriptor != "-" else None
     storage, users = Storage(configured.storage_dir), system_users.detect()
     app = registry.load(configured.app)
-    backup_job.run(configured, storage, users, app, caller, json.loads(request))
+    backup_job.run(configured, storage, users, app, caller, request)
 
 
-_PROGRAMS: dict[str, Callable[..., None]] = {
+_PROGRAMS: dict[str, Callable[[Settings], int | None]] = {
     "postgres": _postgres,
     "agent": _agent,
     "api": _api,
-    "backups": _backups,
 }
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 # supervisord's XML-RPC client would load it; nothing here speaks TLS, and it weighs 5 MB.
-sys.modules.setdefault("ssl", None)  # type: ignore[arg-type]
+sys.modules.setdefault("ssl", None)  # type: ignore[arg-type]  # None: it is not to be found
 
 from supervisor import events
 from supervisor.medusa import asyncore_25 as asyncore
@@ -72,7 +72,7 @@ def in_image() -> bool:
     return configuration() == CONFIGURATION
 
 
-class _Options(ServerOptions):  # type: ignore[misc]
+class _Options(ServerOptions):  # type: ignore[misc]  # it has no types
     """supervisord's options, which also reap: here every end of a program passes."""
 
     exit_code: int = ExitCode.OK
@@ -131,7 +131,7 @@ class _Options(ServerOptions):  # type: ignore[misc]
             self.give_up(name, exit_code)
 
 
-class _Supervisor(Supervisor):  # type: ignore[misc]
+class _Supervisor(Supervisor):  # type: ignore[misc]  # it has no types
     def runforever(self) -> None:
         events.subscribe(events.ProcessStateFatalEvent, self._cannot_start)
         # It waits for an event, up to a second, before it starts the first program.

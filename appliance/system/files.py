@@ -75,6 +75,12 @@ def fsync(path: Path, flags: int = 0) -> None:
         os.close(descriptor)
 
 
+def fsync_tree(folder: Path) -> None:
+    """Make the name of every file below a folder durable; their content is already."""
+    for path, _, _ in os.walk(folder, topdown=False):
+        fsync_directory(Path(path))
+
+
 def rename_durably(source: Path, target: Path) -> None:
     """Rename within one file system; after the return it survives a crash."""
     source.rename(target)

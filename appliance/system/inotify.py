@@ -20,16 +20,10 @@ class Watcher:
     Raises OSError where the kernel has no more watches.
     """
 
-    def __init__(self, descriptor: int | None = None) -> None:
-        """With `descriptor` it goes on for another one; what that watched is to be watched again.
-
-        What has happened meanwhile is told then: the kernel keeps both with the descriptor.
-        """
+    def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
-        if descriptor is None:
-            flags = os.O_NONBLOCK | os.O_CLOEXEC
-            descriptor = self._check(self._libc.inotify_init1(flags))
-        self._descriptor = descriptor
+        flags = os.O_NONBLOCK | os.O_CLOEXEC
+        self._descriptor = self._check(self._libc.inotify_init1(flags))
         self._watched: dict[int, Path] = {}
 
     def __enter__(self) -> "Watcher":

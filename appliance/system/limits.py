@@ -1,10 +1,14 @@
-"""How much memory and how many CPUs this container may use."""
+"""How much memory and disk and how many CPUs this container may use."""
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 MEBIBYTE = 1024 * 1024
+
+# What one more process of the API may take, the memory of its database sessions included.
+_API_WORKER_MIB = 192
+_MOST_API_WORKERS = 64
 
 _CGROUP = Path("/sys/fs/cgroup")
 _MEMORY_FILES = ("memory.max", "memory/memory.limit_in_bytes")
@@ -22,6 +26,12 @@ class ResourceLimits:
         """Memory in MiB, rounded down."""
         return self.memory_bytes // MEBIBYTE
 
+    @property
+    def api_workers(self) -> int:
+        """Processes of the API: one for each CPU, as far as the memory goes."""
+        affordable = self.memory_mib // _API_WORKER_MIB - 1
+        return max(1, min(self.cpus, affordable, _MOST_API_WORKERS))
+
 
 def detect(cpu_limit: int | None = None, cgroup: Path = _CGROUP) -> ResourceLimits:
     """Read the cgroup (version 2, then 1) and the machine; the smallest figure counts.
@@ -33,6 +43,20 @@ def detect(cpu_limit: int | None = None, cgroup: Path = _CGROUP) -> ResourceLimi
     if cpu_limit is not None:
         cpus.append(cpu_limit)
     return ResourceLimits(memory_bytes=memory, cpus=max(1, min(cpus)))
+
+
+@dataclass(frozen=True)
+class DiskSpace:
+    """A file system, for a user without privileges. In bytes; those in all are 0 if unknown."""
+
+    free_bytes: int
+    total_bytes: int
+
+
+def disk_space(folder: Path) -> DiskSpace:
+    """Ask the file system of a folder; raises OSError."""
+    status = os.statvfs(folder)
+    return DiskSpace(status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize)
 
 
 def _machine_memory_bytes() -> int:

@@ -1,7 +1,8 @@
 """Log lines on standard output: time, program, text. One line is one write."""
 
 import os
-from datetime import UTC, datetime
+
+from appliance.system.clock import timestamp_ms
 
 _STDOUT = 1
 # A line break or an escape sequence inside a text must not be able to forge another line.
@@ -13,8 +14,7 @@ _ESCAPED = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} |
 
 def write_line(program: str, text: str) -> None:
     """Write `2026-11-20T13:00:00.123Z program text` as one line; control characters are escaped."""
-    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
-    line = f"{stamp}Z {program} {text.translate(_ESCAPED)}\n"
+    line = f"{timestamp_ms()} {program} {text.translate(_ESCAPED)}\n"
     try:
         os.write(_STDOUT, line.encode("utf-8", "backslashreplace"))
     except OSError:

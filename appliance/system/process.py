@@ -9,7 +9,8 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, NoReturn, cast
@@ -22,6 +23,7 @@ LOG_DESCRIPTOR = 200
 PIPE = subprocess.PIPE
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
 
 
 def run(
@@ -143,23 +145,51 @@ class RunningProcess:
             raise ApplianceError(f"{self._name} failed {how}: {self.said()}")
 
 
-def spawn(program: Path, arguments: Sequence[str], keep: Sequence[int] = ()) -> int:
-    """Start a program that goes on by itself, with our output; returns its number.
+def fork(name: str, task: Callable[[], int]) -> int:
+    """Do something in a child, which ends with the exit code that `task` returns.
 
-    The descriptors in `keep` stay open in it. See to its end with `reap`.
+    Returns its number; tools like ps show the first 15 bytes of `name`. What it loads is gone with
+    it, and it has nothing to load that this process has. The kernel kills it if this process dies.
+    See to its end with `ended_children`.
     """
-    words = [str(program), *arguments]
-    return subprocess.Popen(words, stdin=subprocess.DEVNULL, pass_fds=tuple(keep)).pid
-
-
-def reap() -> bool:
-    """Bury every child that has ended; returns whether others still run."""
+    parent = os.getpid()
+    if child := os.fork():
+        return child
+    code = 1
     try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
+        end_with_parent()
+        # Else it died before the kernel was asked.
+        if os.getppid() == parent:
+            code = task()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def ended_children() -> Iterator[tuple[int, int]]:
+    """Bury every child that has ended: its number, and its exit code or minus the signal."""
+    with suppress(ChildProcessError):
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            yield ended[0], os.waitstatus_to_exitcode(ended[1])
+
+
+def wake_when_a_child_ends() -> int:
+    """A descriptor for select, which can be read when a child has ended. `drain` it then."""
+    reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    return reading
+
+
+def drain(descriptor: int) -> None:
+    """Read all that there is, and forget it."""
+    with suppress(BlockingIOError):
+        while os.read(descriptor, 4096):
             continue
-    except ChildProcessError:
-        return False
-    return True
 
 
 def exec_program(program: Path, arguments: Sequence[str]) -> NoReturn:
@@ -167,7 +197,7 @@ def exec_program(program: Path, arguments: Sequence[str]) -> NoReturn:
 
     The absolute path is also argv[0]: Postgres finds its own files by it.
     """
-    os.execv(program, [str(program), *arguments])
+    os.execv(program, [str(program), *arguments])  # noqa: S606 - a shell is not wanted
 
 
 def keep_open(descriptor: int) -> None:

@@ -12,12 +12,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from appliance.database.connect import Connection
+from appliance.database.pipeline import Query, Rows
 from appliance.errors import ApplianceError, ExitCode
 from appliance.web.problems import ProblemError
 
 NAME_LIMIT = 100
 
 _KEY = re.compile(r"ap_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
+_IDENTIFY = """
+    SELECT id, secret_hash, name, admin FROM appliance.api_keys
+    WHERE public_id = $1 AND revoked_at IS NULL
+"""
 _COLUMNS = "public_id, name, created_at, revoked_at, admin"
 
 
@@ -109,16 +114,16 @@ def read_credentials(authorization: str | None) -> ApiCredentials:
     return ApiCredentials(match[1], _hash(match[2]))
 
 
-def identify(connection: Connection, credentials: ApiCredentials) -> Caller:
-    """Return whose the key is, in the transaction at hand; raises 401 if it is not live."""
-    row = connection.execute(
-        "SELECT id, secret_hash, name, admin FROM appliance.api_keys "
-        "WHERE public_id = %s AND revoked_at IS NULL",
-        (credentials.public_id,),
-    ).fetchone()
-    if row is None or not hmac.compare_digest(row[1], credentials.secret_hash):
+def identify(credentials: ApiCredentials) -> Query[Caller]:
+    """Ask whose the key is; its answer raises 401 if it is not live."""
+
+    def read(rows: Rows) -> Caller:
+        for number, secret_hash, name, admin in rows:
+            if hmac.compare_digest(secret_hash, credentials.secret_hash):
+                return Caller(number, name, admin)
         raise _invalid()
-    return Caller(row[0], row[2], row[3])
+
+    return Query(_IDENTIFY, (credentials.public_id,), read)
 
 
 def _hash(secret: str) -> bytes:

@@ -2,13 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
 
 import falcon
 
-from appliance.database.connect import Connection
+from appliance.database.pipeline import Query, Rows
 from appliance.database.units_of_work import Database
 from appliance.web import idempotency, request_bodies
 from appliance.web.answers import Answer
@@ -27,6 +27,12 @@ class RequestValues:
     query: Any = None
     body: Any = None
     claim: idempotency.Claim | None = None
+
+    @property
+    def value(self) -> Any:
+        """The one that its endpoint takes, None if it takes none."""
+        given = (self.body, self.query, self.part)
+        return next((one for one in given if one is not None), None)
 
 
 class AuthenticatedResource(ABC, Generic[AnEndpoint]):
@@ -58,7 +64,7 @@ class AuthenticatedResource(ABC, Generic[AnEndpoint]):
             values = self._read(endpoint, req, path)
         except ProblemError:
             # Who may not ask is told that, not what is wrong with the question.
-            self.database.read(lambda connection: admit(connection, endpoint, credentials))
+            self.database.ask(admit(endpoint, credentials))
             raise
         self.serve(endpoint, credentials, values).send(resp)
 
@@ -80,13 +86,19 @@ class AuthenticatedResource(ABC, Generic[AnEndpoint]):
         return RequestValues(part, query, body, claim)
 
 
-def admit(connection: Connection, endpoint: Endpoint, credentials: ApiCredentials) -> Caller:
-    """Return who asks; raises 401 without a live key, 403 if it has not the right."""
-    caller = identify(connection, credentials)
-    if endpoint.admin and not caller.admin:
-        raise ProblemError(
-            403,
-            "This API key may not do that. Make one that may: appliance keys create NAME --admin",
-            kind="admin-only",
-        )
-    return caller
+def admit(endpoint: Endpoint, credentials: ApiCredentials) -> Query[Caller]:
+    """Ask who asks; its answer raises 401 without a live key, 403 if it has not the right."""
+    whose = identify(credentials)
+
+    def read(rows: Rows) -> Caller:
+        caller = whose.read(rows)
+        if endpoint.admin and not caller.admin:
+            raise ProblemError(
+                403,
+                "This API key may not do that. Make one that may: "
+                "appliance keys create NAME --admin",
+                kind="admin-only",
+            )
+        return caller
+
+    return replace(whose, read=read)

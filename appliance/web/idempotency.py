@@ -6,16 +6,33 @@ is done and the answer is not kept. Refusals undo the transaction, and with it t
 
 import hashlib
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from appliance.database.connect import Connection
+from appliance.database.pipeline import Query, Rows, no_answer
 from appliance.web.answers import Answer
+from appliance.web.api_keys import ApiCredentials, Caller
 from appliance.web.problems import Fault, ProblemError, unprocessable
 
 HEADER = "Idempotency-Key"
 PATTERN = r"^[\x21-\x7e]{1,255}$"
 
+# Waits for a transaction that holds the same key; it then conflicts, or was undone. Only whoever
+# has a live API key can make it wait.
+_CLAIM = """
+    INSERT INTO appliance.idempotency_keys (api_key_id, key, fingerprint)
+    SELECT id, $1, $2::bytea FROM appliance.api_keys
+    WHERE public_id = $3 AND secret_hash = $4 AND revoked_at IS NULL
+    ON CONFLICT DO NOTHING RETURNING 1
+"""
+_KEEP = """
+    UPDATE appliance.idempotency_keys SET status = $1, location = $2, body = $3
+    WHERE api_key_id = $4 AND key = $5
+"""
+_FIND = """
+    SELECT fingerprint, status, location, body FROM appliance.idempotency_keys
+    WHERE api_key_id = $1 AND key = $2
+"""
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -37,30 +54,29 @@ def read_claim(header: str | None, route: str, body: bytes) -> Claim | None:
     return Claim(header, hashlib.sha256(route.encode() + b"\n" + body).digest())
 
 
-def once(
-    connection: Connection, api_key_id: int, claim: Claim | None, produce: Callable[[], Answer]
-) -> Answer:
-    """Return the answer kept for the claim, or produce it and keep it.
+def claim_key(claim: Claim, credentials: ApiCredentials) -> Query[bool]:
+    """Claim the key for the API key; its answer is False if the key was used before."""
+    values = (claim.key, claim.fingerprint, credentials.public_id, credentials.secret_hash)
+    return Query(_CLAIM, values, bool)
 
-    Keys belong to the API key that sent them. Raises 409 if the key came with another request.
-    """
-    if claim is None:
-        return produce()
-    # Waits for a transaction that holds the same key; it then conflicts, or was undone.
-    claimed = connection.execute(
-        "INSERT INTO appliance.idempotency_keys (api_key_id, key, fingerprint) "
-        "VALUES (%s, %s, %s) ON CONFLICT DO NOTHING RETURNING 1",
-        (api_key_id, claim.key, claim.fingerprint),
-    ).fetchone()
-    if claimed is None:
-        return _replay(connection, api_key_id, claim)
-    answer = produce()
-    connection.execute(
-        "UPDATE appliance.idempotency_keys SET status = %s, location = %s, body = %s "
-        "WHERE api_key_id = %s AND key = %s",
-        (answer.status, answer.location, answer.body, api_key_id, claim.key),
-    )
-    return answer
+
+def keep(claim: Claim, caller: Caller, answer: Answer) -> Query[None]:
+    """Keep the answer of the request that has claimed the key."""
+    values = (answer.status, answer.location, answer.body, caller.id, claim.key)
+    return Query(_KEEP, values, no_answer)
+
+
+def replay(claim: Claim, caller: Caller) -> Query[Answer]:
+    """Find the answer that was kept; raises 409 if the key came with another request."""
+
+    def read(rows: Rows) -> Answer:
+        for fingerprint, status, location, body in rows:
+            if fingerprint != claim.fingerprint:
+                raise _reused()
+            return Answer(status, body, location, replayed=True)
+        raise ProblemError(409, "This Idempotency-Key has just expired. Send the request again.")
+
+    return Query(_FIND, (caller.id, claim.key), read)
 
 
 def prune(connection: Connection, older_than_days: int) -> int:
@@ -72,19 +88,9 @@ def prune(connection: Connection, older_than_days: int) -> int:
     ).rowcount
 
 
-def _replay(connection: Connection, api_key_id: int, claim: Claim) -> Answer:
-    row = connection.execute(
-        "SELECT fingerprint, status, location, body FROM appliance.idempotency_keys "
-        "WHERE api_key_id = %s AND key = %s",
-        (api_key_id, claim.key),
-    ).fetchone()
-    if row is None:
-        raise ProblemError(409, "This Idempotency-Key has just expired. Send the request again.")
-    fingerprint, status, location, body = row
-    if fingerprint != claim.fingerprint:
-        raise ProblemError(
-            409,
-            "This Idempotency-Key was used for another request. Use a new key for a new request.",
-            kind="idempotency-key-reused",
-        )
-    return Answer(status, body, location, replayed=True)
+def _reused() -> ProblemError:
+    return ProblemError(
+        409,
+        "This Idempotency-Key was used for another request. Use a new key for a new request.",
+        kind="idempotency-key-reused",
+    )

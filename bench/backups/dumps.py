@@ -41,7 +41,7 @@ def age(stage: Stage) -> Sample:
     with measured() as sample:
         for name in _databases(stage):
             dump = [*_pg_dump(stage, name), "-Fc", f"--compress={pg_tools.COMPRESSION}"]
-            sealed: list[str | Path] = [
+            encrypting: list[str | Path] = [
                 "age",
                 "-r",
                 stage.recipient,
@@ -49,7 +49,7 @@ def age(stage: Stage) -> Sample:
                 stage.scratch / f"{name}.age",
             ]
             # Ours are on the disk when the command ends, and so are those of pg_dump -Fd.
-            script = f"{_words(dump)} | {_words(sealed)} && sync {_words(sealed[-1:])}"
+            script = f"{_words(dump)} | {_words(encrypting)} && sync {_words(encrypting[-1:])}"
             _run(["bash", "-o", "pipefail", "-c", script], stage)
     _clear(stage)
     return sample
@@ -62,7 +62,7 @@ def encrypted(stage: Stage) -> dict[str, str]:
 
 def begin(stage: Stage, environment: Mapping[str, str]) -> Process:
     """Start to make a backup of ours; `forget` it when it has ended."""
-    command = [PROGRAM, "backup", "create", "--name", _NAME]
+    command: list[str | Path] = [PROGRAM, "backup", "create", "--name", _NAME]
     return start(command, stage.log, {**stage.environment, **environment})
 
 

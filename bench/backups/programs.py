@@ -55,7 +55,7 @@ def finish(process: Process, log: Path) -> None:
     with ending(process):
         code = process.wait()
     if code != 0:
-        raise SystemExit(f"{process.args} failed:\n{log.read_text()[-3000:]}")
+        raise SystemExit(f"{process.args!r} failed:\n{log.read_text()[-3000:]}")
 
 
 def _cpu_s() -> float:

@@ -30,7 +30,7 @@ _DUMPS: Ways = {
     "gzip": dumps.gzip,
     "create": dumps.ours,
     "zstd": dumps.zstd,
-    "sealed": dumps.ours_encrypted,
+    "encrypted": dumps.ours_encrypted,
     "age": dumps.age,
 }
 _RESTORES: Ways = {
@@ -58,7 +58,7 @@ def _dumps(found: Found) -> Ways:
     if shutil.which("age") is not None:
         return _DUMPS
     found.notes.append("Encrypted backups were not compared (there is no age).")
-    return {name: way for name, way in _DUMPS.items() if name not in ("sealed", "age")}
+    return {name: way for name, way in _DUMPS.items() if name not in ("encrypted", "age")}
 
 
 def _take_turns(ways: Ways, stage: Stage, found: Found, rounds: int) -> None:
@@ -78,7 +78,7 @@ def _watch(stage: Stage, found: Found, knobs: Knobs) -> tuple[list[Outcome], lis
 def _peaks(stage: Stage) -> dict[str, Peak]:
     """The memory that each takes; nothing is timed then."""
     found = {}
-    for name, environment in {"create": {}, "sealed": dumps.encrypted(stage)}.items():
+    for name, environment in {"create": {}, "encrypted": dumps.encrypted(stage)}.items():
         process = dumps.begin(stage, environment)
         found[name] = peak.watch(process)
         programs.finish(process, stage.log)

@@ -15,7 +15,7 @@ _CALM = Aim("<=", 1.5)
 
 _PEAKS = {
     "create": "peak memory, backup create",
-    "sealed": "peak memory, backup create, encrypted",
+    "encrypted": "peak memory, backup create, encrypted",
     "restore": "peak memory, post-restore",
 }
 
@@ -53,7 +53,7 @@ def figures(found: Found) -> list[Figure]:
     ]
     if "age" in found.samples:
         against = "pg_dump -Fc, zstd as ours, through age"
-        lines += _pair(found, "backup create, encrypted", "sealed", "age", against, None)
+        lines += _pair(found, "backup create, encrypted", "encrypted", "age", against, None)
     return [*lines, *_memory(found), *_calm(found)]
 
 

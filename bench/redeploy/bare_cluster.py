@@ -24,7 +24,7 @@ class BareCluster:
 
     def start(self) -> None:
         """Start it; returns when a query was answered."""
-        command = [binaries.program("postgres"), "-D", str(self.storage.pgdata)]
+        command: list[str | Path] = [binaries.program("postgres"), "-D", str(self.storage.pgdata)]
         self._process = start(command, self._log, {}, system_users.detect().database)
         wait_until_ready(self.storage, self._process, self._log, _LOOK_EVERY_S)
         with connect(self.storage, config.SUPERUSER, database="postgres") as connection:

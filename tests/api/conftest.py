@@ -205,7 +205,7 @@ class Books:
 
 def rows(connection: Connection, query: str) -> list[tuple[Any, ...]]:
     """All rows of a query."""
-    return connection.execute(query).fetchall()  # type: ignore[arg-type]
+    return connection.execute(query).fetchall()
 
 
 __all__ = ["Books", "Client", "Cluster", "Server", "psycopg", "rows"]

@@ -63,7 +63,7 @@ def test_a_key_has_the_admin_right_only_if_it_was_made_with_it(empty: Cluster) -
         for admin in (True, False):
             key = api_keys.create(owner, f"admin {admin}", admin=admin)
             credentials = api_keys.read_credentials(f"Bearer {key}")
-            caller = api_keys.identify(owner, credentials)
+            (caller,) = owner.run(api_keys.identify(credentials))
             assert (caller.name, caller.admin) == (f"admin {admin}", admin)
         assert [key.admin for key in api_keys.list_keys(owner)] == [True, False]
 
@@ -117,3 +117,22 @@ def test_the_api_itself_cannot_make_or_change_keys(empty: Cluster, key: str) -> 
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 app.execute(statement)
+
+
+def test_a_strangers_question_is_not_even_asked(client: Client, empty: Cluster) -> None:
+    with empty.connect("appliance") as owner, owner.transaction():
+        owner.execute("LOCK TABLE accounts IN ACCESS EXCLUSIVE MODE")
+        client.key = f"{client.key[:-4]}AAAA"
+        assert client.get("/api/accounts/1").status_code == 401
+
+
+def test_a_stranger_waits_for_nobodys_idempotency_key(client: Client, empty: Cluster) -> None:
+    with empty.connect("appliance") as owner, owner.transaction():
+        owner.execute(
+            "INSERT INTO appliance.idempotency_keys (api_key_id, key, fingerprint) "
+            "SELECT id, 'taken', sha256('') FROM appliance.api_keys"
+        )
+        client.key = f"{client.key[:-4]}AAAA"
+        body = {"name": "Cash", "kind": "asset", "currency": "EUR"}
+        answer = client.post("/api/accounts", body, headers={"Idempotency-Key": "taken"})
+        assert answer.status_code == 401

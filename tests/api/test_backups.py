@@ -1,6 +1,7 @@
 """Backups over HTTP: each route does what it says, and the audit has the key's name."""
 
 import re
+from typing import Any
 
 import requests
 
@@ -52,7 +53,8 @@ def test_a_backup_says_what_is_in_it(backup_client: BackupClient) -> None:
 
 
 def test_without_a_body_or_a_name_it_is_called_after_the_time(backup_client: BackupClient) -> None:
-    for options in ({}, {"json": {}}, {"json": {"name": None}}, {"data": ""}):
+    ways: list[dict[str, Any]] = [{}, {"json": {}}, {"json": {"name": None}}, {"data": ""}]
+    for options in ways:
         answer = backup_client.ask("POST", "", **options)
         assert answer.status_code == 201, answer.text
         assert re.fullmatch(r"appliance-\d{4}-\d\d-\d\d-\d{6}-[0-9a-f]{4}", answer.json()["name"])

@@ -102,10 +102,10 @@ def test_a_restore_fails_no_request(make_appliance: Callable[..., Appliance]) ->
 
 def locked_books(appliance: Appliance) -> "psycopg.Connection[Any]":
     """A connection that holds what pg_dump needs, so that it waits, until it rolls back."""
-    connection = appliance.connect()
+    connection: psycopg.Connection[Any] = appliance.connect()
     connection.autocommit = False
     connection.execute("LOCK TABLE accounts IN ACCESS EXCLUSIVE MODE")
-    return connection  # type: ignore[no-any-return]
+    return connection
 
 
 def writing(name: str) -> list[tuple[str, str, Any]]:

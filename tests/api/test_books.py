@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from appliance.apps.books.models import AccountBalance
 from appliance.apps.books.trial_balance import add_up
+from appliance.apps.books.values import Kind
 from tests.api.conftest import Books, Client
 
 LARGEST = "999999999999999.99999999"
@@ -168,7 +169,7 @@ def test_what_is_not_there_is_a_404(client: Client) -> None:
 
 
 def _balance(amount: Decimal) -> AccountBalance:
-    return AccountBalance(account_id=1, name="a", kind="asset", currency="EUR", balance=amount)
+    return AccountBalance(account_id=1, name="a", kind=Kind.ASSET, currency="EUR", balance=amount)
 
 
 def _postings(pairs: list[tuple[int, str]]) -> list[dict[str, Any]]:

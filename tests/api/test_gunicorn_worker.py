@@ -3,11 +3,15 @@
 import socket
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from gunicorn.config import Config
+from gunicorn.workers import gthread
 
-from appliance.api import gunicorn_worker
+from appliance.api import client_socket, gunicorn_worker
+from appliance.api.client_socket import STALL_TIMEOUT_S, ClientSocket
 from appliance.api.gunicorn_server import KEEP_ALIVE_S, options
 
 
@@ -39,7 +43,7 @@ def test_a_client_that_stalls_holds_a_thread_for_a_bounded_time(
     for _ in range(2):
         connection.sock.setblocking(True)  # as gunicorn does before each request
         connection.init()
-        assert connection.sock.gettimeout() == gunicorn_worker.STALL_TIMEOUT_S
+        assert connection.sock.gettimeout() == STALL_TIMEOUT_S
 
 
 def test_the_proxys_headers_can_change_nothing_before_the_app_sees_them() -> None:
@@ -50,3 +54,99 @@ def test_the_proxys_headers_can_change_nothing_before_the_app_sees_them() -> Non
     assert config.forwarder_headers == []
     assert config.secure_scheme_headers == {}
     assert config.timeout == 0
+
+
+@pytest.fixture
+def pair(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ClientSocket, socket.socket]]:
+    """Our end of a client's connection, and the client's, who may stall for a moment only."""
+    monkeypatch.setattr(client_socket, "STALL_TIMEOUT_S", 0.2)
+    near, far = socket.socketpair()
+    with ClientSocket(near) as ours, far:
+        far.setblocking(False)
+        yield ours, far
+
+
+def test_a_client_that_sends_nothing_is_waited_for_until_the_limit(
+    pair: tuple[ClientSocket, socket.socket],
+) -> None:
+    ours, far = pair
+    for _ in range(2):
+        with pytest.raises(TimeoutError):
+            ours.recv(10)
+        ours.settimeout(0.05)
+    ours.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        ours.recv(10)
+    ours.setblocking(True)
+    far.send(b"late")
+    assert ours.recv(10) == b"late"
+
+
+def test_a_client_that_takes_nothing_is_waited_for_until_the_limit(
+    pair: tuple[ClientSocket, socket.socket],
+) -> None:
+    with pytest.raises(TimeoutError):
+        pair[0].sendall(bytes(10_000_000))
+
+
+def test_an_answer_leaves_in_one_piece(pair: tuple[ClientSocket, socket.socket]) -> None:
+    ours, far = pair
+    ours.gather()
+    ours.sendall(b"head ")
+    ours.sendall(b"body")
+    with pytest.raises(BlockingIOError):
+        far.recv(100)
+    ours.send_gathered()
+    assert far.recv(100) == b"head body"
+    ours.sendall(b"next")
+    assert far.recv(100) == b"next"
+
+
+def test_what_is_large_is_not_gathered_and_stays_in_order(
+    pair: tuple[ClientSocket, socket.socket],
+) -> None:
+    ours, far = pair
+    ours.gather()
+    ours.sendall(b"head")
+    ours.sendall(bytes(1 << 16))
+    ours.sendall(b"tail")
+    ours.send_gathered()
+    received = b""
+    while len(received) < (1 << 16) + 8:
+        received += far.recv(1 << 20)
+    assert (received[:4], received[-4:]) == (b"head", b"tail")
+
+
+@pytest.mark.parametrize(
+    ("alive", "handed_over", "sent", "requests"),
+    [(True, 2, b"x", 3), (True, 3, b"x", 1), (False, 1, b"x", 1), (True, 1, b"", 1)],
+    ids=["stays", "too many are at work", "stops", "nothing comes"],
+)
+def test_a_thread_stays_with_its_connection_while_others_are_free(
+    connection: gunicorn_worker.ClientConnection,
+    monkeypatch: pytest.MonkeyPatch,
+    alive: bool,
+    handed_over: int,
+    sent: bytes,
+    requests: int,
+) -> None:
+    near, far = socket.socketpair()
+    served: list[int] = []
+
+    def serve(_worker: Any, _connection: Any) -> bool:
+        served.append(1)
+        return len(served) < 3
+
+    monkeypatch.setattr(gthread.ThreadWorker, "handle", serve)
+    ours = gunicorn_worker.Worker.__new__(gunicorn_worker.Worker)
+    ours.alive, ours._handed_over, ours.cfg = alive, handed_over, SimpleNamespace(threads=4)
+    with near, far:
+        kept = gunicorn_worker.ClientConnection(
+            connection.cfg, near, ("127.0.0.1", 1), ("127.0.0.1", 80)
+        )
+        kept.init()
+        far.sendall(sent)
+        kept_open = ours.handle(kept)
+        kept.sock.close()
+    assert len(served) == requests
+    assert kept_open == (requests < 3)

@@ -5,17 +5,18 @@ import re
 from collections.abc import Callable
 
 import pytest
+from falcon.testing import Result
 
 from tests.api.conftest import Books, Client, Cluster
 
 
-def shape(answer: object) -> dict[str, object]:
+def shape(answer: Result) -> dict[str, object]:
     """Check what every problem has, and return it."""
-    assert answer.headers["content-type"] == "application/problem+json"  # type: ignore[attr-defined]
-    problem: dict[str, object] = answer.json  # type: ignore[attr-defined]
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem: dict[str, object] = answer.json
     assert {"type", "title", "status", "detail", "request_id"} <= set(problem)
-    assert problem["status"] == answer.status_code  # type: ignore[attr-defined]
-    assert problem["request_id"] == answer.headers["x-request-id"]  # type: ignore[attr-defined]
+    assert problem["status"] == answer.status_code
+    assert problem["request_id"] == answer.headers["x-request-id"]
     return problem
 
 

@@ -51,6 +51,11 @@ def text_with(part: str) -> Occurs:
     )
 
 
+def text_of(*texts: str) -> Occurs:
+    """String constants that are one of these."""
+    return lambda node: isinstance(node, ast.Constant) and node.value in texts
+
+
 def name_of(*names: str) -> Occurs:
     """Names and attributes, imported or used."""
     return lambda node: (
@@ -112,6 +117,17 @@ def nodes(file: Path) -> Iterator[ast.AST]:
         pytest.param(
             text_with("/storage"), {"storage/paths.py"}, id="paths are known to storage only"
         ),
+        pytest.param(
+            text_of("taken", "stopping", "was_heir", "lowest", "accepted"),
+            {"handoff/messages.py"},
+            id="messages between containers are in one file",
+        ),
+        pytest.param(
+            text_of("steward", "appliance backup", "appliance status", "appliance doctor"),
+            {"database/application_names.py"},
+            id="names that Postgres knows us by are in one file",
+        ),
+        pytest.param(text_of("app"), {"postgres/config.py"}, id="the API's role, too"),
         pytest.param(name_of("TYPE_CHECKING"), set(), id="no import hides from the layers"),
         pytest.param(name_of("link", "hardlink_to"), set(), id="no hardlinks"),
         pytest.param(imports_of("tests", "bench"), set(), id="the program knows no tests"),
@@ -119,6 +135,21 @@ def nodes(file: Path) -> Iterator[ast.AST]:
 )
 def test_it_occurs_only_where_it_may(occurs: Occurs, allowed: set[str]) -> None:
     assert modules_where(occurs) == allowed
+
+
+def test_names_on_the_volume_are_in_two_files_only() -> None:
+    written = {"storage/paths.py", "storage/instances.py"}
+    name = re.compile(r"\.?[a-z-]+(\.[a-z-]+)*\.(json|jsonl|lock|sock)")
+    names = {
+        node.value
+        for file in written
+        for node in nodes(ROOT / "appliance" / file)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and name.fullmatch(node.value)
+    }
+    assert {"owner.lock", "heir.json", "alive.lock", "steward.sock"} < names
+    assert modules_where(text_of(*names)) == written
 
 
 def test_no_file_is_too_long_to_be_read_at_once() -> None:
@@ -169,6 +200,7 @@ def test_every_module_says_what_it_is() -> None:
         ("from typing import TYPE_CHECKING", name_of("TYPE_CHECKING")),
         ("import os\nos.link('a', 'b')", name_of("link")),
         ("X = '/storage/x'", text_with("/storage")),
+        ("X = 'steward'", text_of("steward")),
     ],
 )
 def test_these_rules_see_what_they_forbid(code: str, occurs: Occurs) -> None:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,7 +17,8 @@ from appliance.backups import audit
 from appliance.system import system_users
 from tests.backups.destinations.servers import BUCKET, Server
 from tests.harness import command, processes
-from tests.harness.appliance import COMMAND, Appliance
+from tests.harness.appliance import Appliance
+from tests.harness.command import COMMAND
 from tests.harness.waiting import wait_until
 from tests.scenarios.bookkeeper import transaction
 
@@ -49,6 +51,10 @@ class BackupCommand:
         self.folder = folder
         self.variables = {"BACKUP_DIR": str(folder), **variables}
 
+    def given(self, **variables: str) -> "BackupCommand":
+        """The same with more variables, for as long as it is used."""
+        return BackupCommand(self.appliance, self.folder, **{**self.variables, **variables})
+
     def run(
         self,
         *words: str,
@@ -72,13 +78,13 @@ class BackupCommand:
 
     def refused(self, *words: str, code: int = 1, **variables: str) -> str:
         """What it says for people when it does not do it."""
-        done = self.run(*words, code=code, **variables)
+        done = self.given(**variables).run(*words, code=code)
         assert done.stdout == ""
         return done.stderr
 
     def json(self, *words: str, **variables: str) -> Any:
         """The document that it prints for programs."""
-        done = self.run(*words, "--json", **variables)
+        done = self.given(**variables).run(*words, "--json")
         assert done.stderr == ""
         return json.loads(done.stdout)
 
@@ -216,7 +222,7 @@ def kill(process: "subprocess.Popen[str]") -> None:
     process.kill()
     process.communicate(timeout=30)
     for child in below:
-        wait_until(lambda pid=child.pid: not processes.alive(pid), f"the end of {child}")
+        wait_until(partial(processes.ended, child.pid), f"the end of {child}")
 
 
 def ended(process: "subprocess.Popen[str]", code: int = 0) -> str:

@@ -5,6 +5,7 @@ import stat
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -20,7 +21,7 @@ AT = "2026-11-20T13:00:00Z"
 MADE = LastBackup("nightly", AT, 12_345, ("local", "nas"))
 VERIFIED = Verification("nightly", AT, ok=True, tables=7, rows=1000, seconds=1.5, message="")
 UNVERIFIABLE = replace(VERIFIED, at="2026-11-21T13:00:00Z", ok=False, message="a table is gone")
-DOCUMENT = {
+DOCUMENT: dict[str, Any] = {
     "format": 1,
     "backup": {"name": "a", "at": AT, "size": 1, "destinations": ["local"]},
     "failure": {"at": AT, "message": "no room"},
@@ -165,7 +166,7 @@ sections = st.sampled_from(["backup", "failure", "proof", "proven"])
 def test_damage_to_one_of_them_harms_neither_the_others_nor_the_reader(
     section: str, data: st.DataObject
 ) -> None:
-    entry = dict(DOCUMENT[section])  # type: ignore[call-overload]
+    entry = dict(DOCUMENT[section])
     wrong = data.draw(st.one_of(anything, st.just(10**400), st.just(float("inf"))))
     entry[data.draw(st.sampled_from(sorted(entry)))] = wrong
     damaged = data.draw(st.sampled_from([entry, wrong]))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.backups import audit
-from appliance.backups.retention import is_generated
+from appliance.backups.format.backup_name import BackupName
 from appliance.system import system_users
 from tests.backups import scene
 from tests.backups.destinations.backups import contents
@@ -89,7 +89,7 @@ def test_programs_read_documents(cli: BackupCommand) -> None:
 
 def test_a_backup_without_a_name_is_called_after_the_time(cli: BackupCommand) -> None:
     names = [cli.json("create")["name"] for _ in range(2)]
-    assert all(is_generated(name) for name in names)
+    assert all(BackupName(name).is_generated for name in names)
     assert cli.names() == names[::-1]
     moment = datetime.strptime(names[0][:27], "appliance-%Y-%m-%d-%H%M%S").replace(tzinfo=UTC)
     assert abs((datetime.now(UTC) - moment).total_seconds()) < 300
@@ -146,12 +146,11 @@ def test_a_folder_that_somebody_named_and_that_is_missing_is_told_and_not_made(
     cli: BackupCommand, place: Path
 ) -> None:
     missing = place / "not-mounted"
-    for where, variables in (
-        (("--dir", str(missing)), {}),
-        ((), {"BACKUP_DIR": str(missing)}),
-    ):
-        for words in (("list",), ("show", "made"), ("create",), ("prune", "--keep", "1", "-y")):
-            said = cli.refused(*words, *where, **variables)
+    for words in (("list",), ("show", "made"), ("create",), ("prune", "--keep", "1", "-y")):
+        for said in (
+            cli.refused(*words, "--dir", str(missing)),
+            cli.refused(*words, BACKUP_DIR=str(missing)),
+        ):
             assert f"The folder {missing} for backups does not exist." in said
             assert f"mkdir {missing}" in said
     assert not missing.exists()

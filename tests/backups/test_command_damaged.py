@@ -111,7 +111,7 @@ def test_a_copy_that_is_damaged_beside_a_whole_one_is_told(
     nas = scene.own_folder(cli.folder.parent, "nas")
     scene.copy(copied, nas / "made")
     (copied / "roles.sql").unlink()
-    settings = {"BACKUP_DESTINATIONS": f"nas={nas}"}
-    row = cli.run("list", **settings).stdout.splitlines()[1]
+    both = cli.given(BACKUP_DESTINATIONS=f"nas={nas}")
+    row = both.run("list").stdout.splitlines()[1]
     assert row.split()[-3:] == ["DAMAGED", "in", "local"]
-    cli.run("verify", "made", **settings)
+    both.run("verify", "made")

@@ -12,6 +12,7 @@ import pytest
 from appliance.backups import audit, backup_status
 from appliance.backups.jobs.schedule import BACKUP, RETRY_S, Job, Schedule, covers
 from appliance.handoff import channel
+from appliance.handoff.messages import NotUnderstood
 from appliance.storage.instances import InstanceDirectory
 from appliance.storage.lock import is_locked
 from appliance.storage.paths import Storage
@@ -114,7 +115,7 @@ def _wake(owner: Appliance, tries: int, slot_at: int | None = None) -> int:
     document = {"format": 1, "jobs": {BACKUP: vars(job)}}
     write_json(owner.storage.backup_schedule, document)
     with channel.connect(InstanceDirectory(owner.storage, instance(owner)).socket) as agent:
-        agent.send("knock")
+        agent.send(NotUnderstood("knock"))
     return job.slot_at
 
 

@@ -144,22 +144,23 @@ def test_a_bucket_that_cannot_be_used_leaves_the_copy_that_is_near_and_says_so(
     cli: BackupCommand, copied: Path, broken: tuple[dict[str, str], str]
 ) -> None:
     variables, words = broken
+    far = cli.given(**variables)
     before = contents(copied)
     with scene.unchanged(cli.appliance):
-        said = cli.refused("create", "--name", "second", **variables)
+        said = far.refused("create", "--name", "second")
     assert "The backup second was made and kept in local, but not in r2:" in said
     assert words in said
     assert variables["BACKUP_S3_SECRET_ACCESS_KEY"] not in said
     # Whoever restores in an emergency needs the near copy most when the far one is away.
-    listed = cli.run("list", code=1, **variables)
+    listed = far.run("list", code=1)
     assert [line.split()[0] for line in listed.stdout.splitlines()] == ["NAME", "second", "made"]
     assert words in listed.stderr
-    cli.run("restore", "second", "--force", **variables)
-    cli.run("verify", "second", **variables)
+    far.run("restore", "second", "--force")
+    far.run("verify", "second")
     with scene.unchanged(cli.appliance):
         # What lies there would stay, or would not be counted.
-        assert words in cli.refused("delete", "second", "-y", **variables)
-        assert words in cli.refused("prune", "--keep", "1", "-y", **variables)
+        assert words in far.refused("delete", "second", "-y")
+        assert words in far.refused("prune", "--keep", "1", "-y")
     assert contents(copied) == before
     assert sorted(cli.names()) == ["made", "second"]
 
@@ -199,9 +200,9 @@ def test_a_mount_that_is_missing_is_not_filled(three: BackupCommand, nas: Path) 
     listed = three.run("list", code=1).stdout
     assert [line.split()[0] for line in listed.splitlines()] == ["NAME", "made"]
     shutil.rmtree(three.folder / "made")
-    two = {"BACKUP_DESTINATIONS": f"nas={nas}"}
-    assert three.run("list", "--json", code=1, **two).stdout == "[]\n"
-    assert three.refused("list", **two) == (
+    two = three.given(BACKUP_DESTINATIONS=f"nas={nas}")
+    assert two.run("list", "--json", code=1).stdout == "[]\n"
+    assert two.refused("list") == (
         f"appliance: The folder {nas} for backups does not exist. "
         f"Make it with `mkdir {nas}`, or mount what belongs there.\n"
     )

@@ -151,7 +151,7 @@ def test_without_its_key_it_is_refused_at_once() -> None:
 
 def test_every_way_to_open_it_is_named_as_it_is_called() -> None:
     with pytest.raises(KeyRefusedError) as refused:
-        Keyring().decryptor_for([PUBLIC, OTHER_PUBLIC], b"sealed")
+        Keyring().decryptor_for([PUBLIC, OTHER_PUBLIC], b"encrypted")
     keys = f"the key of {PUBLIC} or of {OTHER_PUBLIC} ({BY_KEY})"
     assert refused.value.hint == f"Give {keys}; or the passphrase it was made with ({BY_WORDS})."
 

@@ -4,7 +4,6 @@ import errno
 import json
 import stat
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 
 from appliance.backups.backup_errors import DamagedError
 from appliance.backups.format import manifest
+from appliance.backups.format.backup_name import BackupName
 from appliance.backups.format.manifest import DatabaseDump, File, Manifest, Table
 
 FILES = {
@@ -45,7 +45,7 @@ def sample(files: tuple[File, ...]) -> Manifest:
         "other", "app", 1, {}, (Table("public.accounts", 5, 80, "ab", "(id)"),), "ef"
     )
     return Manifest(
-        name="nightly",
+        name=BackupName("nightly"),
         created_at="2026-11-20T13:00:00Z",
         finished_at="2026-11-20T13:00:09Z",
         appliance_version="0.1.0",
@@ -143,15 +143,27 @@ def test_an_older_one_that_does_not_tell_the_order_of_columns_is_read(made: Mani
 
 
 def with_path(path: object) -> str:
-    return json.dumps(
-        {**sample(()).to_json(), "files": [{**asdict(File("", 1, "")), "path": path}]}
-    )
+    return json.dumps({**sample(()).to_json(), "files": [{"path": path, "size": 1, "sha256": ""}]})
 
 
 @pytest.mark.parametrize(
     "path",
     [
-        *("..", "../x", "a/../../x", "a/..", "/etc/passwd", "/", "", ".", "./x", "a//b", "a/"),
+        *(
+            manifest.FILE,
+            ".staging/x",
+            "..",
+            "../x",
+            "a/../../x",
+            "a/..",
+            "/etc/passwd",
+            "/",
+            "",
+            ".",
+            "./x",
+            "a//b",
+            "a/",
+        ),
         *("a/./b", "a\0b", "a\nb", "\x1b[2J", "a\u202eb", 5, None, ["a"]),
     ],
 )

@@ -12,7 +12,7 @@ from functools import partial
 from tests.backups import scene
 from tests.backups.scene import BackupCommand
 from tests.harness import processes
-from tests.harness.appliance import COMMAND
+from tests.harness.command import COMMAND
 from tests.harness.freezing import standing_still
 from tests.harness.waiting import wait_until
 

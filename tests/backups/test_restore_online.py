@@ -145,7 +145,7 @@ def older(place: Path) -> Path:
         with program.connect(config.OWNER_ROLE) as owner:
             tracks = (replace(engine, migrations=engine.migrations[:-1]), *others)
             runner.migrate(owner, tracks, timeout_s=30, report=program.lines.append)
-        cli = BackupCommand(program, scene.own_folder(place, "older"))
+        cli = BackupCommand(Appliance(program.storage.root), scene.own_folder(place, "older"))
         cli.run("create", "--name", "older")
         return cli.folder
 

@@ -215,7 +215,7 @@ def test_whoever_waits_looks_at_once_when_there_is_something_to_plan(storage: St
 
 
 GOOD = {"next_at": NOW, "slot_at": NOW, "interval_s": HOUR, "tries": 0, "last_at": 0}
-WRONG: list[dict[str, float]] = [{"tries": 4}, {"tries": True}, {"interval_s": 0}, {"more": 1}]
+WRONG: list[dict[str, float]] = [{"tries": 4}, {"tries": True}, {"interval_s": 0}]
 WRONG += [{"next_at": 1.5}, {"next_at": 10**30}, {"slot_at": -1}]
 
 

@@ -10,9 +10,10 @@ import psycopg
 import pytest
 
 from appliance.backups import audit, backup_status
+from appliance.backups.format.backup_name import BackupName
 from appliance.backups.jobs.schedule import BACKUP, DRILL, Job, Schedule
-from appliance.backups.retention import is_generated
 from appliance.handoff import channel
+from appliance.handoff.messages import BackupRequest, JobDone, JobStarted, NotUnderstood
 from appliance.storage.instances import InstanceDirectory
 from appliance.storage.paths import Storage
 from appliance.system.files import write_json
@@ -41,7 +42,7 @@ def _knock(*appliances: Appliance) -> None:
     """Wake the agents, who would look at the clock within a minute anyway."""
     for one in appliances:
         with channel.connect(InstanceDirectory(one.storage, instance(one)).socket) as agent:
-            agent.send("knock")
+            agent.send(NotUnderstood("knock"))
 
 
 def _seen(storage: Storage) -> list[tuple[Any, ...]]:
@@ -83,7 +84,7 @@ def test_what_is_due_is_done_once_by_the_owner_and_not_again_after_a_restart(
     cli = BackupCommand(first, prepared.backups)
     made = cli.names()
     assert len(made) == 1
-    assert is_generated(made[0])
+    assert BackupName(made[0]).is_generated
     noted = backup_status.read(prepared)
     assert noted.backup is not None
     assert noted.proven is not None
@@ -116,9 +117,9 @@ def _once_more(*between: tuple[str, bool]) -> list[tuple[str, bool]]:
 def _asked(appliance: Appliance) -> bool:
     with channel.connect(InstanceDirectory(appliance.storage, instance(appliance)).socket) as agent:
         within = time.monotonic() + 60
-        agent.send("backup", action="list", arguments={}, actor="tests", not_after=within)
-        assert agent.receive(60)["type"] == "started"
-        return agent.receive(60)["type"] == "done"
+        agent.send(BackupRequest("list", "tests", not_after=within))
+        assert agent.receive(60) == JobStarted()
+        return isinstance(agent.receive(60), JobDone)
 
 
 def test_only_backups_of_the_schedule_are_pruned_and_a_failed_one_prunes_nothing(
@@ -129,9 +130,9 @@ def test_only_backups_of_the_schedule_are_pruned_and_a_failed_one_prunes_nothing
     cli = BackupCommand(owner, owner.storage.backups)
     owner.start().wait_until_up()
     assert WARNING not in owner.log
-    alone = {"BACKUP_DESTINATIONS": ""}
-    cli.run("create", "--name", "by-hand", **alone)
-    older = cli.json("create", **alone)["name"]
+    alone = cli.given(BACKUP_DESTINATIONS="")
+    alone.run("create", "--name", "by-hand")
+    older = alone.json("create")["name"]
     _due(owner.storage, BACKUP)
     _knock(owner)
     _wait_for(owner.storage, ("create", False))
@@ -150,7 +151,7 @@ def test_only_backups_of_the_schedule_are_pruned_and_a_failed_one_prunes_nothing
         cli.folder / others,
         lambda manifest: manifest.update(system_identifier="1", created_at=created_at),
     )
-    names = cli.names(**alone)
+    names = alone.names()
     assert len(names) == 4
     assert {"by-hand", others, older} < set(names)
     scene.own_folder(place, "nas")

@@ -5,6 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -43,9 +44,12 @@ def test_large_tables_are_read_through_pipes_and_everything_is_as_pg_dump_says(
 ) -> None:
     piped = []
     copy = server_checksums._copy
-    monkeypatch.setattr(
-        server_checksums, "_copy", lambda *words: piped.append(words[1].name) or copy(*words)
-    )
+
+    def noted(*words: Any) -> Any:
+        piped.append(words[1].name)
+        return copy(*words)
+
+    monkeypatch.setattr(server_checksums, "_copy", noted)
     found = server_checksums.read_database(furnished.storage.run, "appliance", jobs)
     assert found == pg_tools.read_database(furnished.storage.run, "appliance")
     assert sorted(piped) == ["public.counted", "public.wide"]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.appliance import COMMAND, Appliance, ending
+from tests.harness.appliance import Appliance, ending
+from tests.harness.command import COMMAND
 from tests.harness.prepared import prepared_storage
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -18,7 +18,8 @@ from appliance.postgres import config
 from appliance.storage.paths import Storage
 from appliance.system import system_users
 from tests.cli.conftest import Run
-from tests.harness.appliance import COMMAND, Appliance
+from tests.harness.appliance import Appliance
+from tests.harness.command import COMMAND
 from tests.harness.postgres_program import PostgresProgram
 from tests.harness.requirements import needs_namespaces, needs_root
 

@@ -25,7 +25,7 @@ def test_status_says_in_six_lines_how_it_is(running: Appliance) -> None:
     assert f"appliance   {__version__}\n" in said
     assert "Postgres 16." in said
     assert f"engine {REQUIRED:04d}, books 0001, client 0000, nothing pending" in said
-    assert "backup      none yet; none was proven\n" in said
+    assert "backup      none yet; none was verified\n" in said
 
 
 def test_status_for_programs_has_times_in_iso_8601(running: Appliance) -> None:
@@ -100,7 +100,7 @@ def test_status_tells_of_the_last_backup_its_proof_and_what_failed(
     backup_status.record_verification(
         storage, Verification("sunday", ago(hours=75), True, 10, 20, 1.5, "")
     )
-    line = "monday, 2 days ago, 1.2 MB, in local, nas; proven to restore: sunday, 3 days ago"
+    line = "monday, 2 days ago, 1.2 MB, in local, nas; verified by a restore: sunday, 3 days ago"
     assert run("status").stdout.splitlines()[-1] == f"backup      {line}"
 
     backup_status.record_verification(
@@ -125,7 +125,7 @@ def test_status_tells_of_the_last_backup_its_proof_and_what_failed(
     backup_status.record_removal(storage, "sunday", None)
     said = run("status").stdout.splitlines()
     assert said[-1].startswith("backup      tuesday, ")
-    assert said[-1].endswith("; proven to restore: sunday (removed since), 3 days ago")
+    assert said[-1].endswith("; verified by a restore: sunday (removed since), 3 days ago")
 
 
 def ago(**time: float) -> str:

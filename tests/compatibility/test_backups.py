@@ -12,7 +12,8 @@ import requests
 
 from tests.compatibility.builds import ROOT, Build, OneBuild
 from tests.compatibility.conftest import Variables, one_then_the_other
-from tests.harness.appliance import COMMAND, Appliance, ending
+from tests.harness.appliance import Appliance, ending
+from tests.harness.command import COMMAND
 from tests.harness.folders import short_folder
 from tests.harness.waiting import wait_until
 from tests.hooks.copying import copy

@@ -1,6 +1,7 @@
 """A storage goes from one build to the other and back: an update, a roll-back, an update again."""
 
 import re
+from contextlib import closing
 from typing import Any
 
 from tests.compatibility.builds import Build
@@ -19,6 +20,10 @@ class Writer:
         self._client = Client(first.key())
         self._accounts = [self._open_account(first, name) for name in ("Cash", "Sales")]
         self._acknowledged: list[Any] = []
+
+    def close(self) -> None:
+        """End its connections."""
+        self._client.close()
 
     def write(self, to: Appliance) -> None:
         """Record one more transaction."""
@@ -49,14 +54,14 @@ def test_it_starts_with_either_build_without_a_word_from_anybody_and_holds_the_s
     make: Make,
 ) -> None:
     first = make(Build.OLD).start().wait_until_up()
-    writer = Writer(first)
-    writer.write(first)
-    assert first.stop() == 0
-    for build in (Build.NEW, Build.OLD, Build.NEW):
-        appliance = make(build).start().wait_until_up()
-        assert COMPLAINTS.findall(appliance.log) == [], appliance.log
-        assert appliance.status("/ready") == 200
-        writer.check(appliance)
-        writer.write(appliance)
-        writer.check(appliance)
-        assert appliance.stop() == 0
+    with closing(Writer(first)) as writer:
+        writer.write(first)
+        assert first.stop() == 0
+        for build in (Build.NEW, Build.OLD, Build.NEW):
+            appliance = make(build).start().wait_until_up()
+            assert COMPLAINTS.findall(appliance.log) == [], appliance.log
+            assert appliance.status("/ready") == 200
+            writer.check(appliance)
+            writer.write(appliance)
+            writer.check(appliance)
+            assert appliance.stop() == 0

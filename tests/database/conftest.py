@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
 from appliance.database.connect import Connection
@@ -28,7 +27,7 @@ Connect = Callable[[Path], Connection]
 
 
 def connect_as_api(folder: Path) -> Connection:
-    return psycopg.connect(
+    return Connection.connect(
         host=str(folder), user="app", dbname="appliance", application_name="unit", autocommit=True
     )
 

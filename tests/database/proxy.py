@@ -75,10 +75,18 @@ class _Link:
 
     def _forward(self) -> None:
         while message := _message(self._client, head=5):
-            if message[5:].startswith(b"COMMIT") and self._proxy.cuts:
-                self._cut(self._proxy.cuts.pop(0), message)
+            if _commits(message) and self._proxy.cuts:
+                self._cut(self._proxy.cuts.pop(0), message + self._rest_until_sync())
                 return
             self._server.sendall(message)
+
+    def _rest_until_sync(self) -> bytes:
+        rest = b""
+        while message := _message(self._client, head=5):
+            rest += message
+            if message[:1] == b"S":
+                break
+        return rest
 
     def _cut(self, cut: Cut, message: bytes) -> None:
         self._proxy.before_cut()
@@ -98,6 +106,11 @@ class _Link:
                     self._client.sendall(data)
         if not self._muted.is_set():
             _shut(self._client)
+
+
+def _commits(message: bytes) -> bool:
+    """Whether it asks to run COMMIT: binds the nameless portal to the statement of this name."""
+    return message[:1] == b"B" and message[5:].startswith(b"\0COMMIT ")
 
 
 def _message(source: socket.socket, head: int) -> bytes:

@@ -97,8 +97,10 @@ def test_a_commit_in_progress_until_the_deadline_is_truly_unknown(
 
 
 def asked(watcher: Connection, times: set[object]) -> set[object]:
-    """Every time seen so far at which somebody asked for a transaction's outcome."""
+    """Every time seen so far at which somebody asked whether a server process is gone."""
     query = "SELECT query_start FROM pg_stat_activity WHERE query LIKE %s AND pid <> %s"
-    found = watcher.execute(query, ("%pg_xact_status%", watcher.info.backend_pid))
+    found = watcher.execute(
+        query, ("%pg_stat_activity%backend_start = $2%", watcher.info.backend_pid)
+    )
     times |= {row[0] for row in found}
     return times

@@ -10,7 +10,8 @@ PACKAGE = Path(__file__).parents[2] / "appliance"
 
 _KINDS = (
     "ApplianceError SettingsError StorageError SchemaError DatabaseError BackupError "
-    "BadRequestError NotFoundError ConflictError DamagedError KeyRefusedError DestinationError"
+    "BadRequestError NotFoundError ConflictError DamagedError KeyRefusedError DestinationError "
+    "DiskSpaceError"
 ).split()
 _HOLE = "\0"
 _FIXED_CHARACTERS = 8

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from appliance.api.serve import concurrency
+from appliance.api.gunicorn_server import concurrency
 from appliance.errors import ExitCode
 from appliance.postgres.config import sizes
 from appliance.settings import Settings
 from appliance.system.limits import MEBIBYTE, ResourceLimits
 from tests.documents import markdown, messages, shell
 from tests.documents.markdown import ROOT
-from tests.harness.appliance import COMMAND, Appliance
+from tests.harness.appliance import Appliance
+from tests.harness.command import COMMAND
 
 DOCUMENTS = markdown.documents()
 OPERATING = ROOT / "docs" / "operating.md"

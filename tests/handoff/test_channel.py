@@ -1,6 +1,7 @@
 """What agents say to each other, when the other side is rude, slow or gone."""
 
 import contextlib
+import os
 import socket
 import stat
 import threading
@@ -12,6 +13,7 @@ import pytest
 
 from appliance.handoff import channel
 from appliance.handoff.channel import Channel, ChannelClosed
+from appliance.handoff.messages import Accepted, Busy, Go, NotUnderstood, Request, Stopping
 from appliance.storage.paths import SOCKET_PATH_LIMIT
 
 NONSENSE = (
@@ -46,11 +48,11 @@ def path(tmp_path: Path) -> Path:
 
 def test_messages_come_whole_however_they_are_cut(ends: tuple[Channel, socket.socket]) -> None:
     ours, theirs = ends
-    theirs.sendall(b'{"type": "one"}\n{"type": "two", "n": 2}\n{"ty')
-    assert ours.receive(5) == {"type": "one"}
-    assert ours.receive(5) == {"type": "two", "n": 2}
-    theirs.sendall(b'pe": "three"}\n')
-    assert ours.receive(5) == {"type": "three"}
+    theirs.sendall(b'{"type": "go"}\n{"type": "stopping", "at": 2.0}\n{"ty')
+    assert ours.receive(5) == Go()
+    assert ours.receive(5) == Stopping(2.0)
+    theirs.sendall(b'pe": "busy"}\n')
+    assert ours.receive(5) == Busy()
 
 
 @pytest.mark.parametrize("said", NONSENSE)
@@ -82,7 +84,7 @@ def test_the_other_side_may_leave_at_any_time(
     with pytest.raises(ChannelClosed):
         ours.receive(5)
     with pytest.raises(ChannelClosed):
-        ours.send("claim")
+        ours.send(Request("a1b2c3d4e5f6"))
 
 
 def test_what_was_said_before_the_other_side_left_is_heard(
@@ -91,7 +93,7 @@ def test_what_was_said_before_the_other_side_left_is_heard(
     ours, theirs = ends
     theirs.sendall(b'{"type": "stopping", "at": 1.5}\n')
     theirs.close()
-    assert ours.receive(5) == {"type": "stopping", "at": 1.5}
+    assert ours.receive(5) == Stopping(1.5)
     with pytest.raises(ChannelClosed):
         ours.receive(5)
 
@@ -107,7 +109,7 @@ def test_silence_is_waited_for_no_longer_than_allowed(
         ours.receive(timeout_s)
     assert timeout_s <= time.monotonic() - started < timeout_s + 5
     theirs.sendall(b'"late"}\n')
-    assert ours.receive(5) == {"type": "late"}, "nothing was lost"
+    assert ours.receive(5) == NotUnderstood("late"), "nothing was lost"
 
 
 def test_one_who_says_a_letter_at_a_time_gets_no_more_time(
@@ -133,13 +135,13 @@ def test_one_who_says_a_letter_at_a_time_gets_no_more_time(
 
 def test_a_conversation_over_a_path_that_is_too_long_for_a_socket(path: Path) -> None:
     with channel.listen(path) as listener, channel.connect(path) as caller:
-        caller.send("claim", instance="a1b2c3d4e5f6")
+        caller.send(Request("a1b2c3d4e5f6"))
         accepted = channel.accept(listener, 5)
         assert accepted
         with accepted[0] as called:
-            assert accepted[1] == {"type": "claim", "instance": "a1b2c3d4e5f6"}
-            called.send("accepted")
-            assert caller.receive(5) == {"type": "accepted"}
+            assert accepted[1] == Request("a1b2c3d4e5f6")
+            called.send(Accepted())
+            assert caller.receive(5) == Accepted()
 
 
 def test_only_its_own_user_may_speak_to_it_and_what_a_dead_one_left_is_replaced(path: Path) -> None:
@@ -151,7 +153,7 @@ def test_only_its_own_user_may_speak_to_it_and_what_a_dead_one_left_is_replaced(
     with channel.listen(path) as listener:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         with channel.connect(path) as caller:
-            caller.send("claim")
+            caller.send(Go())
             accepted = channel.accept(listener, 5)
             assert accepted
             accepted[0].close()
@@ -162,17 +164,17 @@ def test_where_nobody_listens_there_is_nobody_to_speak_to(path: Path) -> None:
         channel.connect(path)
     with pytest.raises(FileNotFoundError):
         channel.connect(path.parent / "no folder" / "steward.sock")
-    channel.tell(path, "taken")
+    channel.tell(path, Go())
     channel.listen(path).close()
-    channel.tell(path, "taken")
+    channel.tell(path, Go())
 
 
 def test_what_is_told_is_heard_after_the_teller_has_left(path: Path) -> None:
     with channel.listen(path) as listener:
-        channel.tell(path, "taken", at=2.5)
+        channel.tell(path, Stopping(2.5))
         accepted = channel.accept(listener, 5)
         assert accepted
-        assert accepted[1] == {"type": "taken", "at": 2.5}
+        assert accepted[1] == Stopping(2.5)
         accepted[0].close()
 
 
@@ -193,9 +195,34 @@ def test_a_caller_that_says_no_message_is_nobody_and_does_not_hold_up_the_next(
         if said is not None:
             rude._connection.sendall(said)
             rude.close()
-        channel.tell(path, "claim")
+        channel.tell(path, Go())
         assert channel.accept(listener, 5) is None
         accepted = channel.accept(listener, 5)
         assert accepted
-        assert accepted[1] == {"type": "claim"}
+        assert accepted[1] == Go()
         accepted[0].close()
+
+
+def test_a_mailbox_keeps_what_nobody_has_read_and_gives_one_message_at_a_time() -> None:
+    written, read = channel.mailbox()
+    with written, read, Channel(socket.socket(fileno=os.dup(read.fileno()))) as childs:
+        written.send(Stopping(1.0))
+        written.send(Stopping(2.0))
+        assert childs.receive(5) == Stopping(1.0)
+        childs.close()
+        assert read.receive(5) == Stopping(2.0)
+        with pytest.raises(TimeoutError):
+            read.receive(0)
+
+
+def test_whoever_writes_into_a_full_mailbox_does_not_wait() -> None:
+    written, read = channel.mailbox()
+    with written, read:
+        with pytest.raises(ChannelClosed):
+            _write_for_ever(written)
+        assert read.receive(5) == Stopping(1.0)
+
+
+def _write_for_ever(written: Channel) -> None:
+    while True:
+        written.send(Stopping(1.0))

@@ -8,7 +8,8 @@ import pytest
 
 from appliance.errors import ExitCode
 from appliance.handoff import channel
-from appliance.postgres.cluster import FREE_BYTES_TO_START
+from appliance.handoff.messages import Refused, Request
+from appliance.postgres.disk_space import BYTES_TO_START
 from tests.handoff import scene
 from tests.handoff.conftest import Make
 from tests.handoff.load import Load
@@ -70,7 +71,7 @@ def test_a_disk_that_is_full_keeps_the_database_where_it_runs(
     owner = make_appliance(small_disk / "s").start().wait_until_up()
     first = owner.postmaster()
     with Load(owner) as load:
-        fill(small_disk, FREE_BYTES_TO_START - 4 * 1024 * 1024)
+        fill(small_disk, BYTES_TO_START - 4 * 1024 * 1024)
         new = make_appliance(small_disk / "s").start()
         assert new.wait(60) == ExitCode.STORAGE, new.log
         load.wait_for_more()
@@ -83,9 +84,8 @@ def test_a_disk_that_is_full_keeps_the_database_where_it_runs(
 
 def what_a_claim_is_told(owner: Appliance) -> str:
     """Request the database as a container would that did not look at the disk itself."""
-    facts = {"protocol": channel.PROTOCOL, "instance": "0" * 12, "hostname": "a", "version": "b"}
     with channel.connect(scene.folder(owner) / "steward.sock") as agent:
-        agent.send("claim", **facts)
+        agent.send(Request("0" * 12))
         answer = agent.receive(30)
-    assert answer["type"] == "refused"
-    return str(answer["reason"])
+    assert isinstance(answer, Refused)
+    return answer.reason

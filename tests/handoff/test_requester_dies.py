@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from appliance.handoff.request import TAKE_LIMIT_S
+from appliance.handoff.request_database import TAKE_LIMIT_S
 from appliance.migrations.runner import ADVISORY_LOCK
 from appliance.postgres import config
 from tests.handoff import scene

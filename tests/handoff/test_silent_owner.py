@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
-from appliance.handoff.request import ANSWER_LIMIT_S
+from appliance.handoff.request_database import ANSWER_LIMIT_S
 from tests.handoff import scene
 from tests.handoff.conftest import Make
 from tests.handoff.load import Load

@@ -11,6 +11,7 @@ import subprocess
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -138,7 +139,7 @@ class Appliance:
                 continue
         self._process.wait(10)
         for pid in doomed[1:]:
-            wait_until(lambda pid=pid: not processes.alive(pid), f"end of {pid}")
+            wait_until(partial(processes.ended, pid), f"end of {pid}")
 
     def programs(self) -> dict[str, Process]:
         """The supervised programs by name, as they are now."""

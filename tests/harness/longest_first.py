@@ -5,7 +5,7 @@ long each took is noted by `make test ARGS='-n 4 --write-durations'`.
 """
 
 import json
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,10 +58,10 @@ class _Stopwatch:
     """Adds up what the tests of a file take, with their fixtures."""
 
     def __init__(self) -> None:
-        self._seconds: Counter[str] = Counter()
+        self._seconds: defaultdict[str, float] = defaultdict(float)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self._seconds[report.nodeid.partition("::")[0]] += report.duration  # type: ignore[assignment]
+        self._seconds[report.nodeid.partition("::")[0]] += report.duration
 
     def pytest_sessionfinish(self) -> None:
         noted = json.loads(NOTED.read_text()) if NOTED.exists() else {}

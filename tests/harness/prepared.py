@@ -15,7 +15,8 @@ from tests.harness.appliance import Appliance, ending
 from tests.harness.fast import skip_if_fast
 from tests.harness.folders import short_folder
 
-_SHARED = "APPLIANCE_TESTS_SHARED"
+# Not APPLIANCE_…: each program would warn that it is none of its settings.
+_SHARED = "TESTS_SHARED_STORAGE"
 
 
 @contextmanager

@@ -65,6 +65,11 @@ def alive(pid: int) -> bool:
     return process is not None and process.state != "Z" and _has_memory(pid)
 
 
+def ended(pid: int) -> bool:
+    """Whether it will never run code of its own again."""
+    return not alive(pid)
+
+
 def _has_memory(pid: int) -> bool:
     # The kernel takes a dying process' memory first, then its files (and with them the lock), and
     # shows it as a zombie last.

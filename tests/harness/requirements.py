@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+needs_git = pytest.mark.skipif(not shutil.which("git"), reason="needs git")
 needs_compiler = pytest.mark.skipif(
     not shutil.which("gcc"), reason="needs gcc, to build a file lock that does not exclude"
 )

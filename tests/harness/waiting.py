@@ -9,7 +9,7 @@ from tests.harness import speed
 T = TypeVar("T")
 
 
-def wait_until(fact: Callable[[], T], what: str, timeout_s: float = 30.0) -> T:
+def wait_until(fact: Callable[[], T | None], what: str, timeout_s: float = 30.0) -> T:
     """Return the first true value of `fact`; fails with `what` after `timeout_s`.
 
     On a slow or crowded machine it waits longer.

@@ -7,6 +7,7 @@ work on backups for a moment only.
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from appliance import entry
 
@@ -15,9 +16,9 @@ def traced() -> None:
     """Print each fsync, and each rename with its target, as it happens."""
     fsync, rename, replace = os.fsync, Path.rename, Path.replace
 
-    def traced_fsync(descriptor: int) -> None:
-        fsync(descriptor)
-        print("fsync", Path(f"/proc/self/fd/{descriptor}").readlink())
+    def traced_fsync(fd: Any) -> None:
+        fsync(fd)
+        print("fsync", Path(f"/proc/self/fd/{fd}").readlink())
 
     def traced_rename(self: Path, target: Path) -> Path:
         print("rename", target)

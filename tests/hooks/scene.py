@@ -15,7 +15,8 @@ import appliance
 from appliance.storage import copy_detection
 from appliance.storage.paths import Storage
 from tests.harness import locks, processes
-from tests.harness.appliance import COMMAND, Appliance, ending
+from tests.harness.appliance import Appliance, ending
+from tests.harness.command import COMMAND
 from tests.harness.postgres_program import PostgresProgram
 from tests.harness.waiting import wait_until
 

@@ -3,11 +3,14 @@
 import itertools
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from appliance.backups.format import manifest
+from appliance.backups.format.backup_name import BackupName
 from appliance.backups.format.manifest import Manifest
 from appliance.backups.platform import choose_source
 from appliance.backups.platform.choose_source import RestoreSource, StorageState, choose
@@ -28,8 +31,8 @@ NOTHING = StorageState(
 FACTS = ("late_mark", "cluster", "restoring", "failed_elsewhere", "one_generation")
 
 
-def found(**facts: bool | str) -> StorageState:
-    return StorageState(**{**vars(NOTHING), **facts})  # type: ignore[arg-type]
+def found(**facts: Any) -> StorageState:
+    return replace(NOTHING, **facts)
 
 
 @pytest.mark.parametrize(
@@ -229,7 +232,7 @@ def open_window(storage: Storage) -> None:
     file = manifest.describe(storage.hook_backup / "roles.sql", storage.hook_backup)
     when = "2026-11-21T10:00:00.000Z"
     made = Manifest(
-        name="20261121-100000",
+        name=BackupName("20261121-100000"),
         created_at=when,
         finished_at=when,
         appliance_version="1",

@@ -11,9 +11,9 @@ from appliance.postgres import config
 from appliance.storage.paths import Storage
 from appliance.system import system_users
 from tests.harness.appliance import ending
+from tests.harness.folders import short_folder
 from tests.harness.postgres_program import PostgresProgram
 from tests.harness.requirements import needs_root
-from tests.hooks.conftest import short_folder
 from tests.hooks.copying import again, copy
 from tests.hooks.scene import back_up, restore
 
@@ -81,11 +81,11 @@ def look(program: PostgresProgram) -> dict[str, Any]:
     seen = {}
     with program.connect(database="postgres") as connection:
         for what, query in EVERYWHERE.items():
-            seen[what] = connection.execute(query).fetchall()  # type: ignore[arg-type]
+            seen[what] = connection.execute(query).fetchall()
     with program.connect(database=ODD) as connection:
         connection.execute("SET timezone = 'UTC'; SET datestyle = 'ISO'")
         for what, query in WITHIN.items():
-            rows = connection.execute(f"SELECT q::text FROM ({query}) AS q").fetchall()  # type: ignore[arg-type] # noqa: S608
+            rows = connection.execute(f"SELECT q::text FROM ({query}) AS q").fetchall()  # noqa: S608
             seen[what] = rows
     return seen
 
@@ -96,13 +96,13 @@ def original() -> Iterator[tuple[Path, dict[str, Any]]]:
     with short_folder() as folder, ending(PostgresProgram(folder / "s")) as program:
         program.start().wait_until_serving().migrate()
         with program.connect(database="postgres") as connection:
-            connection.execute(SETUP)  # type: ignore[arg-type]
+            connection.execute(SETUP)
             name = ODD.replace('"', '""')
             connection.execute(f'CREATE DATABASE "{name}" OWNER manager'.encode())
             connection.execute(f'GRANT CONNECT ON DATABASE "{name}" TO reader'.encode())
             connection.execute(f"ALTER DATABASE \"{name}\" SET work_mem = '5MB'".encode())
         with program.connect(database=ODD) as connection:
-            connection.execute(INSIDE)  # type: ignore[arg-type]
+            connection.execute(INSIDE)
         seen = look(program)
         assert all(seen.values()), "a query that sees nothing compares nothing"
         back_up(program.storage)

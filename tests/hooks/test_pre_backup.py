@@ -2,7 +2,7 @@
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from tests.hooks.ledger import Ledger
 from tests.hooks.marks import OPEN, SHUT, marks
 from tests.hooks.scene import back_up, dump_that_waits, fail, post_restore, pre_backup, python
 from tests.postgres.conftest import fill
+
+Failing = Callable[[Appliance], AbstractContextManager[None]]
 
 
 def test_everything_is_durable_before_the_window_opens(running: Appliance, ledger: Ledger) -> None:
@@ -98,12 +100,11 @@ def others_do_not_end(running: Appliance) -> Iterator[None]:
     "failing", [pg_dump_is_killed, the_hook_is_killed, the_database_is_away, others_do_not_end]
 )
 def test_after_a_hook_that_failed_nothing_claims_to_be_current(
-    running: Appliance, ledger: Ledger, failing: object
+    running: Appliance, ledger: Ledger, failing: Failing
 ) -> None:
     back_up(running.storage)
     assert marks(running.storage) == OPEN
-    begun: AbstractContextManager[None] = failing(running)  # type: ignore[operator]
-    with begun:
+    with failing(running):
         assert set(marks(running.storage)) <= set(SHUT)
         assert not running.storage.hook_failure.exists(), "here is the owner: a pause stops it"
     back_up(running.storage)

@@ -16,7 +16,7 @@ from tests.platform import Application, Platform
 Deploy = Callable[..., Contained]
 
 
-class NoEngine(pytest.skip.Exception):  # type: ignore[name-defined, misc]
+class NoEngine(pytest.skip.Exception):  # type: ignore[name-defined, misc]  # an attribute
     """Skips a test for the one reason that all tests here share."""
 
 

@@ -117,5 +117,6 @@ def refusal(archives: Archives, archive: Path, folder: Path, changes: Mapping[st
 def everything(archives: Archives) -> set[str | None]:
     """All containers and volumes of the platform; parallel tests have another one."""
     client, ours = archives.platform.client, f"{archives.platform.containers.namespace}-"
-    there = (*client.containers.list(all=True, ignore_removed=True), *client.volumes.list())
-    return {one.name for one in there if str(one.name).startswith(ours)}
+    containers = client.containers.list(all=True, ignore_removed=True)
+    names = {*(one.name for one in containers), *(one.name for one in client.volumes.list())}
+    return {name for name in names if str(name).startswith(ours)}

@@ -11,9 +11,9 @@ from tests.migrations.database import Database
 NO_TRANSACTION = "-- appliance: no-transaction\n"
 
 
-def refusal(database: Database, **options: float) -> SchemaError:
+def refusal(database: Database, timeout_s: float = 10.0) -> SchemaError:
     with pytest.raises(SchemaError) as caught:
-        database.migrate(**options)
+        database.migrate(timeout_s=timeout_s)
     return caught.value
 
 

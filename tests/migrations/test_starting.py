@@ -12,7 +12,8 @@ from appliance.errors import ExitCode
 from appliance.migrations.tracks import ENGINE_FOLDER, read_migrations
 from appliance.postgres import config
 from tests.harness import processes
-from tests.harness.appliance import COMMAND, Appliance
+from tests.harness.appliance import Appliance
+from tests.harness.command import COMMAND
 from tests.harness.postgres_program import PostgresProgram
 from tests.harness.processes import Process
 from tests.harness.waiting import wait_until

@@ -7,7 +7,7 @@ hardlink anywhere in the storage breaks the restore.
 import io
 import tarfile
 from collections.abc import Iterable
-from typing import IO
+from typing import IO, Any
 
 DATA = "data"
 
@@ -50,7 +50,7 @@ class Stream(io.RawIOBase):
         """Yes."""
         return True
 
-    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+    def readinto(self, buffer: Any) -> int:
         """Fill the buffer with what there is of the next chunk."""
         self._rest = self._rest or next(self._chunks, b"")
         count = min(len(buffer), len(self._rest))

@@ -37,7 +37,7 @@ def write(container: Container, app: Application, volume: Volume, path: Path) ->
 def run_hook(container: Container) -> bool:
     """Whether the hook is there and succeeded. A failure only means that a pause is needed."""
     try:
-        container.get_archive(HOOK)[0].close()  # type: ignore[attr-defined]
+        container.get_archive(HOOK)[0].close()  # type: ignore[attr-defined]  # a generator
     except NotFound:
         return False
     try:

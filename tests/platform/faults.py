@@ -6,7 +6,7 @@ import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 import docker
 from docker.models.containers import Container
@@ -27,7 +27,7 @@ def edited(archive: Path, target: Path, changes: Mapping[str, Change]) -> Path:
     missing = set(changes)
     with tarfile.open(archive, "r|gz") as old, tarfile.open(target, "w:gz", compresslevel=1) as new:
         for member in old:
-            stream = cast("IO[bytes] | None", old.extractfile(member)) if member.isreg() else None
+            stream: IO[bytes] | None = old.extractfile(member) if member.isreg() else None
             if member.name in changes and stream is not None:
                 missing.discard(member.name)
                 content = changes[member.name](stream.read())

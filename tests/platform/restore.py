@@ -74,7 +74,7 @@ def run_hook(containers: Containers, app: Application, volume: Volume) -> None:
 def has_hook(container: Container) -> bool:
     """Whether the image has a post-restore hook."""
     try:
-        container.get_archive(HOOK)[0].close()  # type: ignore[attr-defined]
+        container.get_archive(HOOK)[0].close()  # type: ignore[attr-defined]  # a generator
     except NotFound:
         return False
     return True

@@ -54,5 +54,5 @@ def test_an_archive_with_a_hardlink_cannot_be_unpacked(tmp_path: Path) -> None:
 
 
 def test_chunks_are_read_as_one_stream() -> None:
-    stream = io.BufferedReader(archive.Stream([b"ab", b"", b"cde"]), 4)  # type: ignore[type-var]
+    stream = io.BufferedReader(archive.Stream([b"ab", b"", b"cde"]), 4)
     assert stream.read(2) == b"ab"

@@ -28,8 +28,10 @@ class InItsOwnMounts(PostgresProgram):
         "--mount",
         "sh",
         "-c",
-        "mount -t tmpfs -o size=64m none /dev/shm && "
-        'fallocate -l 64m /dev/shm/ballast; exec "$0" "$@"',
+        (
+            "mount -t tmpfs -o size=64m none /dev/shm && "
+            'fallocate -l 64m /dev/shm/ballast; exec "$0" "$@"'
+        ),
         *postgres_program.COMMAND,
     )
 

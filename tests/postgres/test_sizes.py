@@ -47,6 +47,33 @@ def test_any_container_gets_settings_that_leave_room(memory_mib: int, cpus: int)
     assert size.shared_buffers + size.maintenance_work_mem <= max(64, memory_mib // 2)
 
 
+@pytest.mark.parametrize(
+    ("memory_mib", "cpus", "workers", "connections"),
+    [
+        (256, 16, 1, 60),
+        (768, 16, 3, 76),
+        (1024, 16, 4, 200),
+        (8192, 8, 8, 200),
+        (8192, 16, 16, 328),
+        (65536, 16, 16, 328),
+        (1 << 20, 256, 64, 1096),
+    ],
+)
+def test_workers_grow_with_the_cpus_as_far_as_the_memory_goes(
+    memory_mib: int, cpus: int, workers: int, connections: int
+) -> None:
+    assert ResourceLimits(memory_mib * MEBIBYTE, cpus).api_workers == workers
+    assert sizes(memory_mib, cpus).max_connections == connections
+
+
+@given(st.integers(64, 1 << 20), st.integers(1, 1024))
+def test_the_apis_of_two_containers_and_some_others_find_a_connection(
+    memory_mib: int, cpus: int
+) -> None:
+    workers = ResourceLimits(memory_mib * MEBIBYTE, cpus).api_workers
+    assert sizes(memory_mib, cpus).max_connections - 2 * workers * config.API_CONNECTIONS >= 28
+
+
 @given(st.integers(64, 1 << 16), st.integers(64, 1 << 16))
 def test_more_memory_never_means_smaller_settings(one: int, other: int) -> None:
     smaller, larger = sizes(min(one, other)), sizes(max(one, other))

@@ -20,7 +20,7 @@ SOURCE = Path(__file__).with_name("broken_flock.c")
 def broken_flock(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A library that stands between the programs and flock(2)."""
     library = tmp_path_factory.mktemp("shim") / "broken_flock.so"
-    command = ["gcc", "-shared", "-fPIC", "-o", library, SOURCE]
+    command = ["gcc", "-shared", "-fPIC", "-o", str(library), str(SOURCE)]
     subprocess.run(command, check=True, capture_output=True)
     return library
 

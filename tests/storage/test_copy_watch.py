@@ -113,39 +113,6 @@ def test_it_stays_open_if(storage: Storage, reads: list[Read]) -> None:
     assert marks(storage) == OPEN
 
 
-@pytest.mark.parametrize("looked", [True, False], ids=["looked at", "not looked at"])
-def test_a_watch_that_is_handed_on_in_the_middle_of_a_copy_sees_the_rest(
-    storage: Storage, looked: bool
-) -> None:
-    watch = CopyWatch(storage)
-    open_window(storage)
-    assert not watch.look().closed
-    manifest(storage)
-    if looked:
-        assert not watch.look().closed
-    handed_on = watch.hand_on()
-    assert os.get_inheritable(watch.descriptors[0])
-    last_mark(storage)
-    successor = CopyWatch(storage, handed_on)
-    assert successor.descriptors == watch.descriptors
-    assert successor.look().closed
-    assert marks(storage) == SHUT
-
-
-def test_a_watch_that_is_handed_on_begins_anew_with_a_newer_dump(storage: Storage) -> None:
-    watch = CopyWatch(storage)
-    open_window(storage)
-    manifest(storage)
-    assert not watch.look().closed
-    handed_on = watch.hand_on()
-    copy_detection.close_window(storage)
-    open_window(storage)
-    successor = CopyWatch(storage, handed_on)
-    last_mark(storage)
-    assert not successor.look().closed
-    assert marks(storage) == OPEN
-
-
 def test_what_was_read_of_an_older_dump_does_not_count_for_a_newer_one(storage: Storage) -> None:
     watch = CopyWatch(storage)
     open_window(storage)

@@ -104,12 +104,54 @@ def test_a_folder_that_is_being_made_for_long_is_kept_while_it_is_locked(
     assert names(storage) == {slow.name, SECOND}
 
 
+@pytest.mark.parametrize("age_s", [0, 10**8], ids=["young", "old"])
+def test_a_folder_without_this_lock_is_of_another_build_and_stays(
+    storage: Storage, register: Register, age_s: int
+) -> None:
+    future = storage.instances / FIRST
+    future.mkdir()
+    for name in ("life.lock", "container.json", "agent.sock"):
+        (future / name).touch()
+    then = time.time() - age_s
+    for path in (*future.iterdir(), future):
+        os.utime(path, (then, then))
+    register(SECOND)
+    assert names(storage) == {FIRST, SECOND}
+    assert len(list(future.iterdir())) == 3
+    assert [one.instance for one in instances.living(storage)] == [SECOND]
+
+
+def test_the_folder_of_a_living_container_of_another_build_stays_whatever_else_is_in_it(
+    storage: Storage, register: Register
+) -> None:
+    register(FIRST)
+    future = InstanceDirectory(storage, FIRST).path
+    (future / "instance.json").rename(future / "container.json")
+    (future / "agents").mkdir()
+    register(SECOND)
+    assert names(storage) == {FIRST, SECOND}
+
+
+def test_what_was_removed_in_part_is_removed_later_on(
+    storage: Storage, register: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.close(register(FIRST))
+    with monkeypatch.context() as patched:
+        # As if it was killed in between: the lock is gone first.
+        patched.setattr("shutil.rmtree", lambda path, **_: (path / "alive.lock").unlink())
+        register(SECOND)
+    assert names(storage) == {f".{FIRST}", SECOND}
+    os.utime(storage.instances / f".{FIRST}", (0, 0))
+    register("c3c3c3c3c3c3")
+    assert names(storage) == {SECOND, "c3c3c3c3c3c3"}
+
+
 def test_they_are_listed_in_the_order_in_which_they_started(
     storage: Storage, register: Register, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, started in ((FIRST, "10:00:02"), (SECOND, "10:00:01")):
         moment = f"2026-01-01T{started}Z"
-        monkeypatch.setattr("appliance.storage.lock.now", lambda moment=moment: moment)
+        monkeypatch.setattr("appliance.system.clock.timestamp", lambda moment=moment: moment)
         register(name)
     assert [one.instance for one in instances.living(storage)] == [SECOND, FIRST]
 

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -49,8 +50,8 @@ def test_a_stale_postmaster_pid_whose_number_is_alive_again_does_not_stop_the_st
     dead = make_program().start().wait_until_serving()
     dead.kill_everything()
     storage, user = dead.storage, system_users.detect().database
-    as_user = {"user": user.uid} if os.geteuid() == 0 else {}
-    with subprocess.Popen(["sleep", "60"], cwd="/", **as_user) as foreign:
+    uid = user.uid if os.geteuid() == 0 else None
+    with subprocess.Popen(["sleep", "60"], cwd="/", user=uid) as foreign:
         pid = os.getpid() if whose == "of the test" else foreign.pid
         lock_file = storage.socket.with_name(".s.PGSQL.5432.lock")
         for path in (storage.pgdata / "postmaster.pid", lock_file):
@@ -72,7 +73,7 @@ def test_a_standby_that_waits_or_dies_removes_nothing_of_the_owner(
     before = _identities(files)
     for number in (signal.SIGINT, signal.SIGKILL):
         standby = make_program().start()
-        wait_until(lambda pid=standby.pid: locks.waits(pid), "it waits in the lock")
+        wait_until(partial(locks.waits, standby.pid), "it waits in the lock")
         assert _identities(files) == before
         standby.send(number)
         standby.wait()
@@ -87,7 +88,7 @@ def test_the_lock_file_is_the_same_file_over_many_takeovers(
     inode = owner.storage.lock.stat().st_ino
     for takeover in range(6):
         standby = make_program().start()
-        wait_until(lambda pid=standby.pid: locks.waits(pid), "it waits in the lock")
+        wait_until(partial(locks.waits, standby.pid), "it waits in the lock")
         if takeover % 2:
             owner.kill_everything()
         else:

@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -59,14 +60,19 @@ def test_a_postgres_that_was_told_to_stop_is_started_again_however_often(
     appliance: Appliance,
 ) -> None:
     for _ in range(6):
-        master = wait_until(appliance.postmaster, "a postmaster runs")
-        lived = time.monotonic() + 1.1
-        wait_until(lambda until=lived: time.monotonic() > until, "it is no failed start")
-        os.kill(master.pid, signal.SIGINT)
-        wait_until(lambda pid=master.pid: not processes.alive(pid), "its end")
+        stop_postgres(appliance)
     appliance.wait_until_up()
     assert appliance.log.count("postgres ended (exit code 0)") == 6
     assert "cannot be kept running" not in appliance.log
+
+
+def stop_postgres(appliance: Appliance) -> None:
+    """Once it has lived so long that its end is no failed start."""
+    master = wait_until(appliance.postmaster, "a postmaster runs")
+    lived = time.monotonic() + 1.1
+    wait_until(lambda: time.monotonic() > lived, "it is no failed start")
+    os.kill(master.pid, signal.SIGINT)
+    wait_until(lambda: processes.ended(master.pid), "its end")
 
 
 def test_a_request_during_the_death_of_the_postmaster_is_held_and_not_failed(
@@ -100,6 +106,10 @@ def test_a_crash_under_write_load_loses_no_acknowledged_row(
 def running_log(running: Appliance) -> str:
     """The log, for a failure that only it explains."""
     return "\n".join(running.lines[-80:])
+
+
+def program_of(running: Appliance, name: str) -> Process | None:
+    return running.programs().get(name)
 
 
 def settled(running: Appliance) -> bool:
@@ -141,8 +151,8 @@ def test_health_answers_while_more_requests_are_held_than_the_database_takes(
 def test_sigterm_still_works_after_everything_was_killed_once(appliance: Appliance) -> None:
     for name in ("postgres", "api", "agent"):
         # It may be between two lives itself: the agent that lost its database starts again.
-        wait_until(lambda name=name: name in appliance.programs(), f"{name} runs")
-        processes.kill(appliance.programs()[name].pid)
+        running = wait_until(partial(program_of, appliance, name), f"{name} runs")
+        processes.kill(running.pid)
     wait_until(lambda: settled(appliance), "everything runs again")
     appliance.wait_until_up()
     appliance.process.send_signal(signal.SIGTERM)

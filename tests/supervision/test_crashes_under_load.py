@@ -4,7 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 
@@ -23,8 +23,7 @@ def test_no_request_fails_and_none_is_doubled_while_backends_and_postmaster_are_
     appliance.key()
     with clients(appliance, answers):
         for crash in range(CRASHES):
-            enough = len(answers) + 20
-            wait_until(lambda wanted=enough: len(answers) > wanted, "requests are answered")
+            wait_for_more(answers)
             kill_one_of_postgres(appliance, the_postmaster=crash % 2 == 1)
     assert Counter(answers) == {201: len(answers)}
     with wait_until(lambda: connected(appliance), "the last crash is over") as connection:
@@ -32,9 +31,14 @@ def test_no_request_fails_and_none_is_doubled_while_backends_and_postmaster_are_
     assert row == (len(answers), len(answers))
 
 
+def wait_for_more(answers: list[int]) -> None:
+    enough = len(answers) + 20
+    wait_until(lambda: len(answers) > enough, "requests are answered")
+
+
 def connected(appliance: Appliance) -> "psycopg.Connection[Any] | None":
     try:
-        return appliance.connect()
+        return cast("psycopg.Connection[Any]", appliance.connect())
     except psycopg.OperationalError:
         return None
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.harness import processes
-from tests.harness.appliance import COMMAND, Appliance
+from tests.harness.appliance import Appliance
+from tests.harness.command import COMMAND
 from tests.harness.requirements import needs_namespaces
 from tests.harness.waiting import wait_until
 

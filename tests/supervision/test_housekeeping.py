@@ -1,13 +1,10 @@
-"""The agent's other phases: it prunes, and is a clock again."""
+"""What the agent throws away; when it does is in tests/agent."""
 
-import subprocess
-import sys
-from pathlib import Path
+import pytest
 
-from appliance.handoff import channel
-from tests.harness import processes
+from appliance import settings
+from appliance.agent import tasks
 from tests.harness.appliance import Appliance
-from tests.harness.waiting import wait_until
 
 TOKENS = """
     INSERT INTO appliance.commit_tokens
@@ -15,27 +12,21 @@ TOKENS = """
 """
 
 
-def test_pruning_forgets_old_tokens_only_and_leaves_a_clock(
-    appliance: Appliance, tmp_path: Path
+def test_pruning_forgets_old_tokens_only(
+    appliance: Appliance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("STORAGE_DIR", str(appliance.storage.root))
     with appliance.connect() as connection:
         connection.execute(TOKENS)
-        with channel.listen(tmp_path / "socket") as listener:
-            phase = ["agent", "prune", str(listener.fileno()), ""]
-            agent = subprocess.Popen(
-                [sys.executable, "-P", "-m", "appliance.supervision.entry_points", *phase],
-                env=appliance.environment,
-                pass_fds=[listener.fileno()],
-            )
-        try:
-            wait_until(lambda: idle(agent.pid), "it is the clock")
-        finally:
-            agent.kill()
-            agent.wait()
+        tasks.prune(settings.load().settings)
         rows = connection.execute("SELECT now() - created_at < '1h' FROM appliance.commit_tokens")
         assert rows.fetchall() == [(True,)]
 
 
-def idle(pid: int) -> bool:
-    process = processes.read(pid)
-    return process is not None and " agent idle " in process.command
+def test_pruning_that_cannot_reach_the_database_is_put_off(
+    appliance: Appliance, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STORAGE_DIR", str(appliance.storage.root))
+    appliance.stop()
+    tasks.prune(settings.load().settings)
+    assert "agent pruning is put off for an hour: The database at" in capfd.readouterr().out

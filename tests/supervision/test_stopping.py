@@ -86,7 +86,7 @@ def test_ctrl_c_stops_make_up_and_a_second_make_up_finds_its_data(storage_folder
 @contextmanager
 def make_up(
     looked_at: Appliance,
-) -> Iterator[tuple["subprocess.Popen[bytes]", int, list[bytes]]]:
+) -> Iterator[tuple["subprocess.Popen[str]", int, list[bytes]]]:
     """`make up` in a terminal of its own: the process, the terminal and what it prints."""
     terminal, inside = pty.openpty()
     process = subprocess.Popen(
@@ -96,6 +96,7 @@ def make_up(
         stdin=inside,
         stdout=inside,
         stderr=inside,
+        text=True,
         start_new_session=True,
         # The terminal sends Ctrl-C to its foreground processes: it must be this session's.
         preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)),  # noqa: PLW1509

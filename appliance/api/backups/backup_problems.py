@@ -2,7 +2,7 @@
 
 from appliance.backups import backup_errors
 from appliance.backups.backup_errors import BadRequestError
-from appliance.backups.format import backup_name
+from appliance.backups.format.backup_name import BackupName
 from appliance.errors import ApplianceError, DatabaseError
 from appliance.web.problems import ProblemError
 
@@ -32,9 +32,9 @@ def unavailable(detail: str) -> ProblemError:
     return ProblemError(503, detail, kind="backups-unavailable", headers=headers)
 
 
-def check_backup_name(text: str) -> str:
+def check_backup_name(text: str) -> BackupName:
     """Return the name of a backup; raises a 400 for what cannot be one."""
     try:
-        return backup_name.check(text)
+        return BackupName(text)
     except BadRequestError as error:
         raise problem(error) from error

@@ -1,17 +1,17 @@
 """The paths of backups."""
 
 import re
-from datetime import UTC, datetime
 from typing import Any
 
 from appliance.api.backups import backup_models
 from appliance.api.backups.backup_problems import check_backup_name
 from appliance.api.backups.delegated_endpoints import WORK, DelegatedEndpoint, DelegatedResource
-from appliance.backups.format import backup_name
+from appliance.backups.format.backup_name import BackupName
 from appliance.backups.jobs import job_results
 from appliance.database.units_of_work import Database
 from appliance.settings import Settings
 from appliance.storage.paths import Storage
+from appliance.system import clock
 from appliance.web.authenticated import RequestValues
 from appliance.web.endpoints import Parameter
 from appliance.web.problems import ProblemError
@@ -59,7 +59,7 @@ def resources(
 
 def _new(asked: RequestValues) -> dict[str, Any]:
     # A name of ours is given here already, so that a 202 can say it.
-    return {"name": asked.body.name or backup_name.generate(datetime.now(UTC))}
+    return {"name": asked.body.name or BackupName.generate(clock.utc_now())}
 
 
 def _nothing(_asked: RequestValues) -> dict[str, Any]:

@@ -68,7 +68,7 @@ class DelegatedResource(AuthenticatedResource[DelegatedEndpoint]):
     ) -> Answer:
         """Look at the key, then have it done; the time for both is bounded."""
         deadline = time.monotonic() + ANSWER_WITHIN_S
-        caller = self.database.read(lambda connection: admit(connection, endpoint, credentials))
+        (caller,) = self.database.ask(admit(endpoint, credentials))
         arguments = endpoint.arguments(asked)
         work_id = secrets.token_hex(8) if endpoint.may_take_long else None
         try:

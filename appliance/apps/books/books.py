@@ -18,7 +18,7 @@ def _check(connection: Connection) -> str | None:
     from appliance.apps.books.trial_balance import get_trial_balance
 
     there = connection.execute("SELECT to_regclass('public.postings') IS NOT NULL").fetchone()
-    if there == (True,) and not get_trial_balance(connection, None).balanced:
+    if there == (True,) and not connection.run(get_trial_balance())[0].balanced:
         return "The books do not balance: the trial balance is not zero."
     return None
 

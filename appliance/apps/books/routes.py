@@ -4,7 +4,7 @@ from appliance.apps.books import models
 from appliance.apps.books.accounts import get_account, list_accounts, open_account
 from appliance.apps.books.transactions import get_transaction, list_transactions, record_transaction
 from appliance.apps.books.trial_balance import get_trial_balance
-from appliance.web.operations import Operation, Route
+from appliance.web.operations import Lookup, Operation, Route
 from appliance.web.pagination import PageQuery
 
 ROUTES = (
@@ -24,12 +24,11 @@ ROUTES = (
                 once=True,
                 problems={409: "An account of this name and currency exists."},
             ),
-            Operation(
-                method="GET",
+            Lookup(
                 name="listAccounts",
                 summary="List accounts, the oldest first",
                 tag="accounts",
-                unit=list_accounts,
+                ask=list_accounts,
                 query=PageQuery,
                 answer=models.AccountPage,
             ),
@@ -38,12 +37,11 @@ ROUTES = (
     Route(
         "/api/accounts/{id}",
         (
-            Operation(
-                method="GET",
+            Lookup(
                 name="getAccount",
                 summary="Read an account and its balance",
                 tag="accounts",
-                unit=get_account,
+                ask=get_account,
                 answer=models.AccountWithBalance,
             ),
         ),
@@ -64,12 +62,11 @@ ROUTES = (
                 once=True,
                 problems={422: "So does one that names an unknown account or does not balance."},
             ),
-            Operation(
-                method="GET",
+            Lookup(
                 name="listTransactions",
                 summary="List transactions, the newest first",
                 tag="transactions",
-                unit=list_transactions,
+                ask=list_transactions,
                 query=models.TransactionQuery,
                 answer=models.TransactionPage,
             ),
@@ -78,12 +75,11 @@ ROUTES = (
     Route(
         "/api/transactions/{id}",
         (
-            Operation(
-                method="GET",
+            Lookup(
                 name="getTransaction",
                 summary="Read a transaction",
                 tag="transactions",
-                unit=get_transaction,
+                ask=get_transaction,
                 answer=models.Transaction,
             ),
         ),
@@ -91,12 +87,11 @@ ROUTES = (
     Route(
         "/api/trial-balance",
         (
-            Operation(
-                method="GET",
+            Lookup(
                 name="getTrialBalance",
                 summary="Balance the books",
                 tag="trial balance",
-                unit=get_trial_balance,
+                ask=get_trial_balance,
                 answer=models.TrialBalance,
             ),
         ),

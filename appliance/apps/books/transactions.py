@@ -1,7 +1,5 @@
 """Units of work on transactions."""
 
-from typing import Any
-
 from appliance.apps.books.models import (
     NewTransaction,
     Posting,
@@ -10,6 +8,7 @@ from appliance.apps.books.models import (
     TransactionQuery,
 )
 from appliance.database.connect import Connection
+from appliance.database.pipeline import Query, Row, Rows, first_row
 from appliance.web.pagination import LARGEST_ID, next_cursor
 from appliance.web.problems import Fault, ProblemError, unprocessable
 
@@ -18,12 +17,12 @@ from appliance.web.problems import Fault, ProblemError, unprocessable
 _RECORD = """
 WITH wanted AS (
     SELECT w.position, w.account_id, w.amount, a.currency
-    FROM unnest(%(accounts)s::bigint[], %(amounts)s::numeric[])
+    FROM unnest($1::bigint[], $2::numeric[])
         WITH ORDINALITY AS w (account_id, amount, position)
     LEFT JOIN accounts a ON a.id = w.account_id
 ), recorded AS (
     INSERT INTO transactions (date, description, posting_count)
-    SELECT %(date)s, %(description)s, %(count)s
+    SELECT $3::date, $4, $5::integer
     WHERE NOT EXISTS (
         SELECT FROM wanted GROUP BY currency HAVING currency IS NULL OR sum(amount) <> 0
     )
@@ -45,28 +44,22 @@ FROM ({chosen}) AS t CROSS JOIN LATERAL (
     FROM postings p JOIN accounts a ON a.id = p.account_id WHERE p.transaction_id = t.id
 ) AS p ORDER BY t.id DESC
 """
-_ONE = _SELECT.format(chosen="SELECT * FROM transactions WHERE id = %s")
+_ONE = _SELECT.format(chosen="SELECT * FROM transactions WHERE id = $1")
 _NEWEST = _SELECT.format(
-    chosen="SELECT * FROM transactions WHERE id < %s ORDER BY id DESC LIMIT %s"
+    chosen="SELECT * FROM transactions WHERE id < $1 ORDER BY id DESC LIMIT $2"
 )
 _OF_ACCOUNT = _SELECT.format(
     chosen="SELECT * FROM transactions WHERE id IN (SELECT DISTINCT transaction_id FROM postings "
-    "WHERE transaction_id < %s AND account_id = %s ORDER BY transaction_id DESC LIMIT %s)"
+    "WHERE transaction_id < $1 AND account_id = $2 ORDER BY transaction_id DESC LIMIT $3)"
 )
 
 
 def record_transaction(connection: Connection, new: NewTransaction) -> Transaction:
     """Record a transaction; raises 422 if an account is unknown or a currency does not balance."""
-    row = connection.execute(
-        _RECORD,
-        {
-            "accounts": [posting.account_id for posting in new.postings],
-            "amounts": [posting.amount for posting in new.postings],
-            "date": new.date,
-            "description": new.description,
-            "count": len(new.postings),
-        },
-    ).fetchone()
+    accounts = [posting.account_id for posting in new.postings]
+    amounts = [posting.amount for posting in new.postings]
+    values = (accounts, amounts, new.date, new.description, len(accounts))
+    (row,) = connection.run(Query(_RECORD, values, first_row))
     if row is None or row[0] is None:
         raise _refusal(new, row[2] if row else [])
     return Transaction(
@@ -81,26 +74,30 @@ def record_transaction(connection: Connection, new: NewTransaction) -> Transacti
     )
 
 
-def list_transactions(connection: Connection, query: TransactionQuery) -> TransactionPage:
+def list_transactions(query: TransactionQuery) -> Query[TransactionPage]:
     """A page of transactions, the newest first."""
     before = LARGEST_ID if query.cursor is None else query.cursor
+
+    def read(rows: Rows) -> TransactionPage:
+        return TransactionPage(
+            items=[_transaction(row) for row in rows[: query.limit]],
+            next_cursor=next_cursor([row[0] for row in rows], query.limit),
+        )
+
     if query.account_id is None:
-        found = connection.execute(_NEWEST, (before, query.limit + 1))
-    else:
-        found = connection.execute(_OF_ACCOUNT, (before, query.account_id, query.limit + 1))
-    rows = found.fetchall()
-    return TransactionPage(
-        items=[_transaction(row) for row in rows[: query.limit]],
-        next_cursor=next_cursor([row[0] for row in rows], query.limit),
-    )
+        return Query(_NEWEST, (before, query.limit + 1), read)
+    return Query(_OF_ACCOUNT, (before, query.account_id, query.limit + 1), read)
 
 
-def get_transaction(connection: Connection, transaction_id: int) -> Transaction:
+def get_transaction(transaction_id: int) -> Query[Transaction]:
     """One transaction; raises 404."""
-    row = connection.execute(_ONE, (transaction_id,)).fetchone()
-    if row is None:
-        raise ProblemError(404, "There is no transaction with this id.")
-    return _transaction(row)
+    return Query(_ONE, (transaction_id,), _one_transaction)
+
+
+def _one_transaction(rows: Rows) -> Transaction:
+    for row in rows:
+        return _transaction(row)
+    raise ProblemError(404, "There is no transaction with this id.")
 
 
 def _refusal(new: NewTransaction, currencies: list[str | None]) -> ProblemError:
@@ -120,7 +117,7 @@ def _refusal(new: NewTransaction, currencies: list[str | None]) -> ProblemError:
     return unprocessable("The postings do not balance.", fault, kind="unbalanced-transaction")
 
 
-def _transaction(row: tuple[Any, ...]) -> Transaction:
+def _transaction(row: Row) -> Transaction:
     number, date, description, created_at, accounts, amounts, currencies = row
     return Transaction(
         id=number,

@@ -4,19 +4,24 @@ from collections.abc import Iterable
 from decimal import Decimal, localcontext
 
 from appliance.apps.books.models import AccountBalance, CurrencyTotal, TrialBalance
-from appliance.database.connect import Connection
+from appliance.database.pipeline import Query, Rows
 
+_BALANCES = """
+    SELECT a.id, a.name, a.kind, a.currency, coalesce(p.balance, 0) FROM accounts a
+    LEFT JOIN (SELECT account_id, sum(amount) AS balance FROM postings GROUP BY account_id) AS p
+        ON p.account_id = a.id
+    ORDER BY a.currency, a.id
+"""
 # Sums of many amounts of 15 and 8 digits outgrow the 28 digits that Decimal rounds to by default.
 _PRECISION = 100
 
 
-def get_trial_balance(connection: Connection, _nothing: None) -> TrialBalance:
+def get_trial_balance(_nothing: None = None) -> Query[TrialBalance]:
     """Balance the books, as of one snapshot."""
-    rows = connection.execute(
-        "SELECT a.id, a.name, a.kind, a.currency, coalesce(p.balance, 0) FROM accounts a "
-        "LEFT JOIN (SELECT account_id, sum(amount) AS balance FROM postings GROUP BY account_id) "
-        "AS p ON p.account_id = a.id ORDER BY a.currency, a.id"
-    ).fetchall()
+    return Query(_BALANCES, (), _balance)
+
+
+def _balance(rows: Rows) -> TrialBalance:
     accounts = [
         AccountBalance(account_id=row[0], name=row[1], kind=row[2], currency=row[3], balance=row[4])
         for row in rows

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 from appliance.backups.backup_errors import BackupError
-from appliance.backups.disk_space import DiskSpace
 from appliance.backups.format.encryption import Encryptor
 from appliance.backups.format.manifest import DatabaseDump
-from appliance.backups.progress import CopyProgress, Progress
 from appliance.backups.server import checksums, databases, pg_tools
 from appliance.backups.server.checksums import Checksums
+from appliance.backups.server.pg_tools import CopyProgress
+from appliance.postgres import disk_space
 from appliance.system.process import PIPE, RunningProcess, run
+from appliance.system.progress import Progress
 
 ROLES_FILE = "roles.sql"
 DATABASES_FOLDER = "databases"
@@ -39,14 +40,12 @@ class Dumper:
         *,
         jobs: int,
         progress: Progress,
-        disk_space: DiskSpace,
     ) -> None:
         self._server = socket_folder
         self._folder = folder
         self._encryptor = encryptor
         self._jobs = jobs
         self._progress = progress
-        self._disk_space = disk_space
 
     def roles(self) -> str:
         """Dump the roles; returns the file's path below the backup's folder."""
@@ -60,26 +59,26 @@ class Dumper:
         """Dump every database, one after the other."""
         (self._folder / DATABASES_FOLDER).mkdir()
         with closing(databases.connect_to(self._server, databases.MAINTENANCE)) as connection:
-            found = databases.list_names(connection)
-            _refuse_closed(databases.list_closed(connection).intersection(found))
-            sizes = {name: databases.size_bytes(connection, name) for name in found}
+            names = databases.list_names(connection)
+            _refuse_closed(databases.list_closed(connection).intersection(names))
+            sizes = {name: databases.size_bytes(connection, name) for name in names}
             # In their own encodings, names and comments might be others.
-            properties = {name: databases.describe(connection, name) for name in found}
+            properties = {name: databases.describe(connection, name) for name in names}
         self._progress.begin("dumping", sum(sizes.values()))
-        return tuple(self._database(name, sizes[name], properties[name]) for name in found)
+        return tuple(self._database(name, sizes[name], properties[name]) for name in names)
 
     def _database(self, name: str, size_bytes: int, properties: dict[str, Any]) -> DatabaseDump:
         path = f"{DATABASES_FOLDER}/{pg_tools.dump_name(name)}"
         with closing(databases.connect_to(self._server, name)) as connection:
             copy_progress = CopyProgress(connection, name, self._progress)
             if self._encryptor is None:
-                found = self._directory(name, path, properties["encoding"], copy_progress)
+                contents = self._directory(name, path, properties["encoding"], copy_progress)
             else:
                 path += ENCRYPTED_SUFFIX
-                found = self._stream(name, path, properties["encoding"], copy_progress)
+                contents = self._stream(name, path, properties["encoding"], copy_progress)
         self._progress.part_ends(size_bytes)
-        tables = tuple(found.tables)
-        return DatabaseDump(name, path, size_bytes, properties, tables, found.others_hex)
+        tables = tuple(contents.tables)
+        return DatabaseDump(name, path, size_bytes, properties, tables, contents.others_hex)
 
     def _directory(
         self, name: str, path: str, encoding: str, copy_progress: CopyProgress
@@ -103,10 +102,10 @@ class Dumper:
             RunningProcess(command, output=PIPE) as dump,
             RunningProcess(pg_tools.read_command(), input=PIPE, output=PIPE) as reader,
         ):
-            found = threads.submit(checksums.read_script, reader.output)
+            contents = threads.submit(checksums.read_script, reader.output)
             written = threads.submit(self._write_and_read, dump.output, reader.input, file)
             try:
-                self._await([found, written], copy_progress)
+                self._await([contents, written], copy_progress)
             except (OSError, EOFError):
                 # A pipe broke: the reason is what the program at its end said.
                 if dump.ended_within(1.0):
@@ -114,7 +113,7 @@ class Dumper:
                 raise
             dump.finish()
             reader.finish()
-        return found.result()
+        return contents.result()
 
     def _write_and_read(self, dump: IO[bytes], reader: IO[bytes], file: BinaryIO) -> None:
         self._write(cast("BinaryIO", _Tee(dump, reader)), file)
@@ -137,7 +136,7 @@ class Dumper:
             self._update(copy_progress)
 
     def _update(self, copy_progress: CopyProgress) -> None:
-        self._disk_space.check()
+        disk_space.check_to_go_on(self._folder)
         copy_progress.update()
 
 

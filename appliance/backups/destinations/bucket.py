@@ -15,7 +15,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
 from appliance.backups.backup_errors import DestinationError
-from appliance.backups.destinations.copying import Block
+from appliance.backups.destinations.local_files import Block
 from appliance.backups.destinations.s3_errors import error_code, to_destination_error
 
 # What is in memory at a time: so many parts while sending, one range while receiving.
@@ -112,12 +112,12 @@ class Bucket:
             ]
 
     def read(self, key: str) -> bytes:
-        """A small object; raises GoneError."""
+        """A small object; raises NoSuchObjectError."""
         with self._errors_explained(key):
             return bytes(obstore.get(self._quick_store, key).bytes())
 
     def blocks(self, key: str, size: int) -> Iterator[Block]:
-        """An object of a known size, a piece at a time; raises GoneError."""
+        """An object of a known size, a piece at a time; raises NoSuchObjectError."""
         for start in range(0, size, RANGE_BYTES):
             end = min(start + RANGE_BYTES, size)
             with self._errors_explained(key):
@@ -127,9 +127,10 @@ class Bucket:
             yield block
 
     def put(self, key: str, body: bytes, *, new: bool = False) -> str:
-        """Write an object at once; returns its ETag. `new`: raises TakenError if there is one.
+        """Write an object at once; returns its ETag.
 
-        Servers that do not know that condition write all the same.
+        `new`: raises ObjectExistsError if there is one. Servers that do not know that condition
+        write all the same.
         """
         with self._errors_explained(key):
             if new:

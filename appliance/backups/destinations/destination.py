@@ -5,24 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from appliance.backups import retention
-from appliance.backups.backup_errors import (
-    BackupError,
-    BadRequestError,
-    ConflictError,
-    DamagedError,
-    NotFoundError,
-)
-from appliance.backups.format import backup_name
+from appliance.backups.backup_errors import BackupError, ConflictError, DamagedError, NotFoundError
 from appliance.backups.format import manifest as manifests
-from appliance.backups.format.manifest import File, Manifest
+from appliance.backups.format.backup_name import BackupName
+from appliance.backups.format.manifest import STAGING, Manifest
 
 # Told how many more bytes are done.
 ReportBytes = Callable[[int], None]
 
 DAY_S = 24 * 60 * 60.0
-# Marks what is no backup yet, or none any more. No name of a backup starts with a dot.
-STAGING = ".staging"
 # Each backup has one of them.
 _ROLES = frozenset({"roles.sql", "roles.sql.age"})
 
@@ -31,7 +22,7 @@ _ROLES = frozenset({"roles.sql", "roles.sql.age"})
 class StoredBackup:
     """A backup in a list: its manifest, or why it cannot be used."""
 
-    name: str
+    name: BackupName
     manifest: Manifest | None
     fault: BackupError | None
 
@@ -40,9 +31,8 @@ class Destination(Protocol):
     """A place that keeps backups. One without its manifest can be listed and deleted only.
 
     `name` is the user's, `where` is for people: a path or s3://bucket/prefix, never a secret. Every
-    method checks names before they touch a path or a key (BadRequestError), and raises
-    DestinationError if the place cannot be reached or used; nothing was changed then, unless it
-    says so. One writer at a time for one name.
+    method raises DestinationError if the place cannot be reached or used; nothing was changed then,
+    unless it says so. One writer at a time for one name.
     """
 
     name: str
@@ -51,7 +41,7 @@ class Destination(Protocol):
     def list_manifests(self) -> list[StoredBackup]:
         """All backups here by name, damaged ones too; what is no backup is left out."""
 
-    def read_manifest(self, name: str) -> Manifest:
+    def read_manifest(self, name: BackupName) -> Manifest:
         """The manifest of one backup; raises NotFoundError, DamagedError if it has none."""
 
     def store(self, manifest: Manifest, folder: Path, report: ReportBytes) -> None:
@@ -68,10 +58,10 @@ class Destination(Protocol):
         Raises DamagedError that names the first file that differs; no file is left half.
         """
 
-    def folder_of(self, name: str) -> Path | None:
+    def folder_of(self, name: BackupName) -> Path | None:
         """Where the backup lies if that is a folder, so that nobody needs to fetch it."""
 
-    def delete(self, name: str) -> int:
+    def delete(self, name: BackupName) -> int:
         """Remove a backup, its manifest first; returns bytes freed. Raises NotFoundError."""
 
     def clean(self, older_than_s: float = DAY_S) -> None:
@@ -79,25 +69,6 @@ class Destination(Protocol):
 
         Whoever knows that nobody else writes here may say 0.
         """
-
-
-def can_be_name(text: str) -> bool:
-    """Whether a backup may be called so."""
-    try:
-        backup_name.check(text)
-    except BadRequestError:
-        return False
-    return True
-
-
-def check_manifest(manifest: Manifest) -> None:
-    """Make sure that nothing in a manifest leads out of the backup; raises DamagedError."""
-    backup_name.check(manifest.name)
-    for file in manifest.files:
-        if not _stays_inside(file):
-            raise manifests.damaged_error(
-                manifest.name, f"its manifest names {file.path!r} with {file.size!r} bytes"
-            )
 
 
 def check_name_matches(manifest: Manifest, name: str, where: str) -> Manifest:
@@ -110,18 +81,18 @@ def check_name_matches(manifest: Manifest, name: str, where: str) -> Manifest:
     )
 
 
-def is_incomplete(name: str, found: Collection[str]) -> bool:
+def is_incomplete(name: BackupName, entries: Collection[str]) -> bool:
     """Whether a folder without a manifest was a backup, or is to become one by somebody's hand.
 
-    `found` are the names in it. What is somebody else's is not, nor what `clean` removes.
+    `entries` are the names in it. What is somebody else's is not, nor what `clean` removes.
     """
-    ours = retention.is_generated(name) or not _ROLES.isdisjoint(found)
-    return bool(found) and STAGING not in found and ours
+    ours = name.is_generated or not _ROLES.isdisjoint(entries)
+    return bool(entries) and STAGING not in entries and ours
 
 
-def missing_error(name: str, where: str, found: Collection[str]) -> BackupError:
+def missing_error(name: BackupName, where: str, entries: Collection[str]) -> BackupError:
     """The error for a backup without a manifest, by the names that are in its folder."""
-    if is_incomplete(name, found):
+    if is_incomplete(name, entries):
         return manifests.damaged_error(
             name, f"it has no {manifests.FILE}, so it is not a whole backup"
         )
@@ -141,9 +112,3 @@ def name_taken_error(name: str, where: str) -> ConflictError:
         f"There is a backup {name} in {where} already; it was left as it is.",
         "Choose another name, or delete that backup first.",
     )
-
-
-def _stays_inside(file: File) -> bool:
-    parts = file.path.split("/")
-    ours = parts[0] in {manifests.FILE, STAGING}
-    return not ({"", ".", ".."} & set(parts) or ours or file.size < 0) and "\0" not in file.path

@@ -10,25 +10,23 @@ from functools import partial
 from pathlib import Path
 
 from appliance.backups.backup_errors import ConflictError, DamagedError, DestinationError
-from appliance.backups.destinations import copying
+from appliance.backups.destinations import local_files
 from appliance.backups.destinations.destination import (
     DAY_S,
-    STAGING,
     ReportBytes,
     StoredBackup,
-    can_be_name,
-    check_manifest,
     check_name_matches,
     is_incomplete,
     missing_error,
     name_taken_error,
     not_found_error,
 )
-from appliance.backups.destinations.folder_errors import check_space, os_errors_explained
-from appliance.backups.format import backup_name
+from appliance.backups.destinations.local_files import check_space, os_errors_explained
 from appliance.backups.format import manifest as manifests
-from appliance.backups.format.manifest import Manifest
-from appliance.system.files import fsync, fsync_directory, rename_durably
+from appliance.backups.format.backup_name import BackupName, names_among
+from appliance.backups.format.manifest import STAGING, Manifest
+from appliance.backups.format.staged_backup import StagedBackup
+from appliance.system.files import fsync_directory, rename_durably
 
 _TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 
@@ -52,10 +50,10 @@ class FolderDestination:
         if not self._is_there():
             return []
         with os_errors_explained(self.path):
-            found = sorted(entry.name for entry in os.scandir(self.path) if entry.is_dir())
-        return [self._entry(name) for name in found if can_be_name(name) and self._is_backup(name)]
+            folders = sorted(entry.name for entry in os.scandir(self.path) if entry.is_dir())
+        return [self._entry(name) for name in names_among(folders) if self._is_backup(name)]
 
-    def read_manifest(self, name: str) -> Manifest:
+    def read_manifest(self, name: BackupName) -> Manifest:
         """The manifest of one backup; raises NotFoundError, DamagedError."""
         folder = self.folder_of(name)
         with os_errors_explained(self.path):
@@ -63,57 +61,33 @@ class FolderDestination:
 
     def store(self, manifest: Manifest, folder: Path, report: ReportBytes) -> None:
         """Copy a backup to here; see Destination. Broken off, it begins anew."""
-        check_manifest(manifest)
         self._refuse_taken(manifest.name)
-        staged = self.stage(manifest.name)
-        with os_errors_explained(self.path, manifest.size):
-            try:
-                check_space(self.path, manifest.size)
-                _copy(manifest, folder, staged, report, durable=True)
-                self._complete(manifest, staged)
-            except BaseException:
-                shutil.rmtree(staged, ignore_errors=True)
-                raise
+        with self.stage(manifest.name) as staged, os_errors_explained(self.path, manifest.size):
+            check_space(self.path, manifest.size)
+            _copy(manifest, folder, staged.folder, report, durable=True)
+            staged.commit(manifest)
 
-    def stage(self, name: str) -> Path:
-        """Make a folder here in which a backup may come to be, for `adopt`."""
-        backup_name.check(name)
+    def stage(self, name: BackupName) -> StagedBackup:
+        """A backup that comes to be here, without a copy; see `_StagedHere`."""
         self._make_ready()
-        staged = self.path / f"{STAGING}-{name}-{secrets.token_hex(4)}"
         with os_errors_explained(self.path):
-            staged.mkdir(mode=0o750)
-        return staged
-
-    def adopt(self, manifest: Manifest, staged: Path) -> None:
-        """Make a backup of a folder that `stage` made; nothing is copied or compared.
-
-        Raises ConflictError, and DestinationError; `staged` is still there then.
-        """
-        check_manifest(manifest)
-        self._refuse_taken(manifest.name)
-        with os_errors_explained(self.path):
-            for file in manifest.files:
-                fsync(staged / file.path)
-            self._complete(manifest, staged)
+            return _StagedHere(self, name)
 
     def fetch(self, manifest: Manifest, folder: Path, report: ReportBytes) -> None:
         """Copy a backup from here; see Destination."""
-        check_manifest(manifest)
         source = self.folder_of(manifest.name)
         check_space(folder, manifest.size)
         with os_errors_explained(folder, manifest.size):
             _copy(manifest, source, folder, report, durable=False)
 
-    def folder_of(self, name: str) -> Path:
+    def folder_of(self, name: BackupName) -> Path:
         """Where the backup lies; raises NotFoundError, DamagedError if it has no manifest."""
-        backup_name.check(name)
-        if not (self._is_there() and self._has(name)):
-            raise missing_error(name, self.where, self._found(name))
+        if not (self._is_there() and self._has_manifest(name)):
+            raise missing_error(name, self.where, self._entries(name))
         return self.path / name
 
-    def delete(self, name: str) -> int:
+    def delete(self, name: BackupName) -> int:
         """Remove a backup; returns bytes freed. Broken off, `clean` removes the rest."""
-        backup_name.check(name)
         if not (self._is_there() and self._is_backup(name)):
             raise not_found_error(name, self.where)
         folder = self.path / name
@@ -142,7 +116,7 @@ class FolderDestination:
                 if now - _newest(staged) >= older_than_s:
                     _remove(staged)
 
-    def _entry(self, name: str) -> StoredBackup:
+    def _entry(self, name: BackupName) -> StoredBackup:
         try:
             manifest = self.read_manifest(name)
             with os_errors_explained(self.path):
@@ -151,14 +125,14 @@ class FolderDestination:
         except (DamagedError, DestinationError) as error:
             return StoredBackup(name, None, error)
 
-    def _has(self, name: str) -> bool:
+    def _has_manifest(self, name: BackupName) -> bool:
         with os_errors_explained(self.path):
             return os.path.lexists(self.path / name / manifests.FILE)
 
-    def _is_backup(self, name: str) -> bool:
-        return self._has(name) or is_incomplete(name, self._found(name))
+    def _is_backup(self, name: BackupName) -> bool:
+        return self._has_manifest(name) or is_incomplete(name, self._entries(name))
 
-    def _found(self, name: str) -> list[str]:
+    def _entries(self, name: BackupName) -> list[str]:
         # What this user may not look into is somebody else's.
         with suppress(OSError):
             return [entry.name for entry in (self.path / name).iterdir()]
@@ -181,11 +155,12 @@ class FolderDestination:
                 self.path.mkdir(mode=0o750, exist_ok=True)
                 fsync_directory(self.path.parent)
 
-    def _refuse_taken(self, name: str) -> None:
+    def _refuse_taken(self, name: BackupName) -> None:
         if os.path.lexists(self.path / name):
-            raise self._taken(name)
+            raise self.taken_error(name)
 
-    def _taken(self, name: str) -> ConflictError:
+    def taken_error(self, name: BackupName) -> ConflictError:
+        """The error for what is in the way of a backup."""
         if os.path.lexists(self.path / name / manifests.FILE):
             return name_taken_error(name, self.where)
         return ConflictError(
@@ -193,23 +168,32 @@ class FolderDestination:
             "Choose another name, or move it away.",
         )
 
-    def _complete(self, manifest: Manifest, staged: Path) -> None:
-        manifests.write(manifest, staged)
-        copying.sync_tree(staged)
-        try:
-            rename_durably(staged, self.path / manifest.name)
-        except OSError as error:
-            if error.errno in _TAKEN:
-                raise self._taken(manifest.name) from error
-            raise
+
+class _StagedHere(StagedBackup):
+    """Staged in a folder; `commit` raises ConflictError if the name is taken, DestinationError."""
+
+    def __init__(self, destination: FolderDestination, name: BackupName) -> None:
+        staging = destination.path / f"{STAGING}-{name}-{secrets.token_hex(4)}"
+        super().__init__(name, staging, destination.path / name)
+        self.kept_in = (destination.name,)
+        self._destination = destination
+
+    def commit(self, manifest: Manifest) -> Path:
+        with os_errors_explained(self._destination.path):
+            try:
+                return super().commit(manifest)
+            except OSError as error:
+                if error.errno in _TAKEN:
+                    raise self._destination.taken_error(self.name) from error
+                raise
 
 
 def _copy(
     manifest: Manifest, source: Path, target: Path, report: ReportBytes, *, durable: bool
 ) -> None:
     for file in manifest.files:
-        blocks = copying.read_checked(source, file, manifest.name, report)
-        copying.write(blocks, target / file.path, durable=durable)
+        blocks = local_files.read_checked(source, file, manifest.name, report)
+        local_files.write(blocks, target / file.path, durable=durable)
 
 
 def _remove(path: Path) -> None:

@@ -34,14 +34,24 @@ def from_settings(settings: Settings, storage: Storage) -> dict[str, Destination
         if given is None
         else folder(LOCAL, given, storage)
     )
-    found: dict[str, Destination] = {LOCAL: local}
+    destinations: dict[str, Destination] = {LOCAL: local}
     for entry in filter(None, (settings.backup_destinations or "").split(",")):
         name, _, where = entry.strip().partition("=")
         if where.startswith("s3:"):
-            found[name] = _s3(name, where, settings)
+            destinations[name] = _s3(name, where, settings)
         else:
-            found[name] = folder(name, Path(where), storage)
-    return found
+            destinations[name] = folder(name, Path(where), storage)
+    return destinations
+
+
+def select(
+    settings: Settings, storage: Storage, names: Iterable[str], only: Path | None
+) -> list[Destination]:
+    """All of them, the named ones if there are names, or `only` a folder that is called `dir`."""
+    every: dict[str, Destination] = (
+        from_settings(settings, storage) if only is None else {"dir": folder("dir", only, storage)}
+    )
+    return choose(every, list(names) or every)
 
 
 def folder(name: str, path: Path, storage: Storage) -> FolderDestination:

@@ -1,14 +1,14 @@
 """Backups in an S3 bucket: Amazon's, R2, MinIO and others that speak it."""
 
+import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 from appliance.backups.backup_errors import DamagedError, DestinationError, NotFoundError
-from appliance.backups.destinations import copying
+from appliance.backups.destinations import local_files
 from appliance.backups.destinations.bucket import (
     Bucket,
     NoSuchObjectError,
@@ -19,24 +19,23 @@ from appliance.backups.destinations.bucket import (
 )
 from appliance.backups.destinations.destination import (
     DAY_S,
-    STAGING,
     ReportBytes,
     StoredBackup,
-    can_be_name,
-    check_manifest,
     check_name_matches,
     is_incomplete,
     missing_error,
     name_taken_error,
     not_found_error,
 )
-from appliance.backups.destinations.folder_errors import check_space, os_errors_explained
-from appliance.backups.destinations.s3_copying import altered_error, is_there, receive, send
-from appliance.backups.format import backup_name
+from appliance.backups.destinations.local_files import BLOCK_BYTES, Block
 from appliance.backups.format import manifest as manifests
-from appliance.backups.format.manifest import Manifest
+from appliance.backups.format.backup_name import BackupName, names_among
+from appliance.backups.format.manifest import STAGING, File, Manifest, damaged_error
+from appliance.system import clock
 
 _LISTING_THREADS = 8
+_PART_BYTES = 8 << 20
+_MOST_PARTS = 10_000
 
 
 class S3Destination:
@@ -73,13 +72,12 @@ class S3Destination:
 
     def list_manifests(self) -> list[StoredBackup]:
         """All backups here by name; see Destination."""
-        found = [name for name in self._bucket.folders() if can_be_name(name)]
+        names = names_among(self._bucket.folders())
         with ThreadPoolExecutor(_LISTING_THREADS) as threads:
-            return [entry for entry in threads.map(self._entry, found) if entry]
+            return [entry for entry in threads.map(self._entry, names) if entry]
 
-    def read_manifest(self, name: str) -> Manifest:
+    def read_manifest(self, name: BackupName) -> Manifest:
         """The manifest of one backup; raises NotFoundError, DamagedError."""
-        backup_name.check(name)
         try:
             text = self._bucket.read(f"{name}/{manifests.FILE}")
         except NoSuchObjectError:
@@ -88,42 +86,38 @@ class S3Destination:
 
     def store(self, manifest: Manifest, folder: Path, report: ReportBytes) -> None:
         """Copy a backup to here; see Destination. Called again, it sends what is not here yet."""
-        check_manifest(manifest)
         here = {entry.key: entry for entry in self._bucket.objects(manifest.name)}
         if f"{manifest.name}/{manifests.FILE}" in here:
             raise name_taken_error(manifest.name, self.where)
         self._mark(manifest.name)
         for file in manifest.files:
-            found = here.get(f"{manifest.name}/{file.path}")
-            if is_there(self._bucket, manifest.name, file, folder, found):
+            stored = here.get(f"{manifest.name}/{file.path}")
+            if self._is_there(manifest.name, file, folder, stored):
                 report(file.size)
             else:
-                send(self._bucket, manifest.name, file, folder, report)
+                self._send(manifest.name, file, folder, report)
         self._complete(manifest)
 
     def fetch(self, manifest: Manifest, folder: Path, report: ReportBytes) -> None:
         """Copy a backup from here; see Destination."""
-        check_manifest(manifest)
-        check_space(folder, manifest.size)
+        local_files.check_space(folder, manifest.size)
         here = {entry.key: entry for entry in self._bucket.objects(manifest.name)}
         if f"{manifest.name}/{manifests.FILE}" not in here:
-            raise missing_error(manifest.name, self.where, _found(here))
+            raise missing_error(manifest.name, self.where, _top_names(here))
         for file in manifest.files:
-            found = here.get(f"{manifest.name}/{file.path}")
-            blocks = receive(self._bucket, manifest.name, file, found)
-            with os_errors_explained(folder, manifest.size):
-                checked = copying.checked(blocks, file, manifest.name, report)
-                copying.write(checked, folder / file.path, durable=False)
+            stored = here.get(f"{manifest.name}/{file.path}")
+            blocks = self._receive(manifest.name, file, stored)
+            with local_files.os_errors_explained(folder, manifest.size):
+                checked = local_files.checked(blocks, file, manifest.name, report)
+                local_files.write(checked, folder / file.path, durable=False)
 
-    def folder_of(self, name: str) -> None:
+    def folder_of(self, name: BackupName) -> None:
         """None: it must be fetched."""
-        backup_name.check(name)
 
-    def delete(self, name: str) -> int:
+    def delete(self, name: BackupName) -> int:
         """Remove a backup; returns bytes freed. Broken off, `clean` removes the rest."""
-        backup_name.check(name)
         sizes = {entry.key: entry.size for entry in self._bucket.objects(name)}
-        if f"{name}/{manifests.FILE}" not in sizes and not is_incomplete(name, _found(sizes)):
+        if f"{name}/{manifests.FILE}" not in sizes and not is_incomplete(name, _top_names(sizes)):
             raise not_found_error(name, self.where)
         self._mark(name)
         self._bucket.delete([f"{name}/{manifests.FILE}"])
@@ -135,12 +129,12 @@ class S3Destination:
         for name, objects in _by_folder(self._bucket.objects()).items():
             keys = {entry.key for entry in objects}
             newest = max(entry.modified for entry in objects)
-            age_s = (datetime.now(UTC) - newest).total_seconds()
+            age_s = (clock.utc_now() - newest).total_seconds()
             if f"{name}/{STAGING}" in keys and age_s >= older_than_s:
-                whole = f"{name}/{manifests.FILE}" in keys
-                self._remove(name, set() if whole else keys)
+                committed = f"{name}/{manifests.FILE}" in keys
+                self._remove(name, set() if committed else keys)
 
-    def _entry(self, name: str) -> StoredBackup | None:
+    def _entry(self, name: BackupName) -> StoredBackup | None:
         try:
             manifest = self.read_manifest(name)
             sizes = {entry.key: entry.size for entry in self._bucket.objects(name)}
@@ -171,7 +165,7 @@ class S3Destination:
                 raise (name_taken_error(manifest.name, self.where) if taken else error) from None
         if self._content(key) != body:
             self._bucket.delete([key])
-            raise altered_error(key, self._bucket)
+            raise self._altered(key)
         with suppress(DestinationError):
             self._bucket.delete([f"{manifest.name}/{STAGING}"])
 
@@ -180,16 +174,106 @@ class S3Destination:
             return self._bucket.read(key)
         return None
 
+    def _is_there(self, backup: str, file: File, folder: Path, stored: S3Object | None) -> bool:
+        """Whether the bucket has this file already; raises DamagedError if `folder` has another."""
+        if stored is None or stored.size != file.size:
+            return False
+        tag = _ETag(file.size)
+        for _ in tag.over(local_files.read_checked(folder, file, backup, lambda _: None)):
+            pass
+        return self._arrived(stored.key, file, stored.tag, tag)
 
-def _found(keys: Iterable[str]) -> set[str]:
+    def _send(self, backup: str, file: File, folder: Path, report: ReportBytes) -> None:
+        key, tag, part = f"{backup}/{file.path}", _ETag(file.size), _part_bytes(file.size)
+        blocks = tag.over(local_files.read_checked(folder, file, backup, report))
+        if file.size > part:
+            answered = self._bucket.put_parts(key, blocks, part)
+        else:
+            answered = self._bucket.put(key, b"".join(blocks))
+        if not self._arrived(key, file, answered, tag):
+            self._bucket.delete([key])
+            raise self._altered(key)
+
+    def _receive(self, backup: str, file: File, stored: S3Object | None) -> Iterator[Block]:
+        """A file's blocks; raises DamagedError if what is there cannot be the file."""
+        if stored is None:
+            raise damaged_error(backup, f"{file.path} is missing")
+        if stored.size != file.size:
+            raise damaged_error(backup, f"{file.path} has {stored.size} bytes, not {file.size}")
+        return self._bucket.blocks(stored.key, file.size)
+
+    def _arrived(self, key: str, file: File, answered: str, tag: "_ETag") -> bool:
+        if answered == str(tag):
+            return True
+        digest = hashlib.sha256()
+        for block in self._bucket.blocks(key, file.size):
+            digest.update(block)
+        return digest.hexdigest() == file.sha256
+
+    def _altered(self, key: str) -> DestinationError:
+        return DestinationError(
+            f"{key} did not arrive in {self.where} as it was sent.",
+            "Store the backup again; if that does not help, its server or the way there is broken.",
+        )
+
+
+class _ETag:
+    """Computes the ETag of a file: the MD5 of its bytes, or that of the MD5s of its parts.
+
+    Servers that encrypt with KMS, and R2 for parts, have others; those say nothing.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._part = _part_bytes(size)
+        self._in_parts = size > self._part
+        self._digests: list[bytes] = []
+        self._digest = _md5()
+        self._filled = 0
+
+    def over(self, blocks: Iterable[Block]) -> Iterator[Block]:
+        """Pass blocks of 1 MiB on and compute; the last one may be smaller."""
+        for block in blocks:
+            self._digest.update(block)
+            self._filled += len(block)
+            if self._in_parts and self._filled == self._part:
+                self._end_part()
+            yield block
+        if self._in_parts and self._filled:
+            self._end_part()
+
+    def __str__(self) -> str:
+        if not self._in_parts:
+            return self._digest.hexdigest()
+        return f"{_md5(b''.join(self._digests)).hexdigest()}-{len(self._digests)}"
+
+    def _end_part(self) -> None:
+        self._digests.append(self._digest.digest())
+        self._digest, self._filled = _md5(), 0
+
+
+def _md5(content: bytes = b"") -> "hashlib._Hash":
+    return hashlib.md5(content, usedforsecurity=False)
+
+
+def _part_bytes(size: int) -> int:
+    """In parts of how many bytes a file is sent: 8 MiB, and more above 78 GiB, as S3 has it.
+
+    >>> _part_bytes(1 << 30), _part_bytes(100 << 30)
+    (8388608, 11534336)
+    """
+    blocks = -(-size // (_MOST_PARTS * BLOCK_BYTES))
+    return max(_PART_BYTES, blocks * BLOCK_BYTES)
+
+
+def _top_names(keys: Iterable[str]) -> set[str]:
     """What lies in a folder, by the keys of all that is below it."""
     return {key.split("/")[1] for key in keys}
 
 
-def _by_folder(objects: list[S3Object]) -> dict[str, list[S3Object]]:
+def _by_folder(objects: list[S3Object]) -> dict[BackupName, list[S3Object]]:
     folders: dict[str, list[S3Object]] = {}
     for entry in objects:
         folder, slash, _ = entry.key.partition("/")
-        if slash and can_be_name(folder):
+        if slash:
             folders.setdefault(folder, []).append(entry)
-    return folders
+    return {name: folders[name] for name in names_among(folders)}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-import pyrage  # type: ignore[import-untyped]
+import pyrage
 
 from appliance.backups.backup_errors import BadRequestError, DamagedError, KeyRefusedError
 from appliance.backups.format import passphrases

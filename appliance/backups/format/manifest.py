@@ -5,12 +5,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, TypeAdapter, with_config
+from pydantic import ConfigDict, GetPydanticSchema, TypeAdapter, with_config
+from pydantic_core import core_schema
 
 from appliance.backups.backup_errors import BadRequestError, DamagedError
-from appliance.backups.format import backup_name
+from appliance.backups.format.backup_name import BackupName
 from appliance.storage.copy_detection import MANIFEST
 from appliance.system.files import write_json
 
@@ -18,18 +19,39 @@ FORMAT = 1
 # What a format does not know, it does not leave out in silence either.
 _CONFIG = ConfigDict(extra="forbid")
 FILE = MANIFEST
+# Marks what is no backup yet, or none any more. No name of a backup starts with a dot.
+STAGING = ".staging"
 
 _BLOCK_BYTES = 1 << 20
+
+
+# Whatever reads a manifest checks the name, too.
+_Name = Annotated[
+    BackupName,
+    GetPydanticSchema(
+        lambda _, handler: core_schema.no_info_after_validator_function(BackupName, handler(str))
+    ),
+]
 
 
 @with_config(_CONFIG)
 @dataclass(frozen=True)
 class File:
-    """One file of a backup: its path below the backup's folder, bytes, SHA-256 in hex."""
+    """One file of a backup: its path below the backup's folder, bytes, SHA-256 in hex.
+
+    Raises ValueError for a path that leads elsewhere or means something else.
+    """
 
     path: str
     size: int
     sha256: str
+
+    def __post_init__(self) -> None:
+        """Check it: whoever can write to a destination must not lead us out of the backup."""
+        parts = self.path.split("/")
+        elsewhere = {"", ".", ".."} & set(parts) or not self.path.isprintable()
+        if elsewhere or parts[0] in {FILE, STAGING} or self.size < 0:
+            raise ValueError(f"{self.path!r} with {self.size} bytes cannot be a file of a backup")
 
 
 @with_config(_CONFIG)
@@ -74,7 +96,7 @@ class Manifest:
     `schema` is the last migration of each track. `identity_file` is set if a passphrase opens it.
     """
 
-    name: str
+    name: _Name
     created_at: str
     finished_at: str
     appliance_version: str
@@ -130,8 +152,7 @@ def parse(text: str | bytes, where: str) -> Manifest:
     try:
         _check_format(TypeAdapter(dict[str, Any]).validate_json(text)["format"], where)
         manifest = TypeAdapter(Manifest).validate_json(text, strict=True)
-        backup_name.check(manifest.name)
-        _check_paths(manifest)
+        _check_references(manifest)
     except (ValueError, KeyError, BadRequestError) as error:
         raise DamagedError(
             f"The manifest of the backup at {where} cannot be read.",
@@ -212,12 +233,8 @@ def _check_format(number: object, where: str) -> None:
         raise ValueError(number)
 
 
-def _check_paths(manifest: Manifest) -> None:
+def _check_references(manifest: Manifest) -> None:
     paths = {file.path for file in manifest.files}
-    for path in paths:
-        parts = path.split("/")
-        if {"", ".", ".."} & set(parts) or not path.isprintable():
-            raise ValueError(path)
     single = {manifest.roles, manifest.identity_file or manifest.roles}
     folders = {dump.dump for dump in manifest.databases} - paths
     if single - paths or any(not _is_within(folder, paths) for folder in folders):

@@ -1,4 +1,4 @@
-"""The program that the agent starts for one job on backups."""
+"""The agent's task for one job on backups."""
 
 import time
 from collections.abc import Callable
@@ -8,21 +8,20 @@ from datetime import datetime
 from typing import Any
 
 from appliance.apps.contract import App
-from appliance.backups import build_service
 from appliance.backups.backup_errors import BackupError, BadRequestError
-from appliance.backups.catalog import CatalogEntry
 from appliance.backups.descriptions import describe, describe_fully, describe_pruned
+from appliance.backups.format.backup_name import BackupName
 from appliance.backups.jobs import job_requests, job_results
 from appliance.backups.jobs.schedule import BACKUP, DRILL, Job, Schedule, covers, interval
-from appliance.backups.progress import Step
-from appliance.backups.retention import is_generated
-from appliance.backups.service import BackupService
+from appliance.backups.service import BackupService, build_service
 from appliance.errors import ApplianceError
 from appliance.handoff.channel import Channel
+from appliance.handoff.messages import BackupRequest, JobDone, JobProgress
 from appliance.settings import Settings
 from appliance.storage import lock
 from appliance.storage.paths import Storage
 from appliance.system.log import write_line
+from appliance.system.progress import Step
 from appliance.system.system_users import SystemUsers
 from appliance.system.text import extent
 
@@ -39,30 +38,28 @@ def run(
     users: SystemUsers,
     app: App,
     caller: Channel | None,
-    request: dict[str, Any],
+    request: BackupRequest,
 ) -> None:
     """Do what was asked, and say what came of it to `caller` and in the log."""
-    actor = str(request["actor"])
     reporter = _ProgressReporter(caller)
     try:
         with _recording(storage, request):
-            service = build_service.build(
-                settings, storage, users, app, actor=actor, report=reporter.report
+            service = build_service(
+                settings, storage, users, app, actor=request.actor, report=reporter.report
             )
             result = _act(service, settings, storage, request)
     except (ApplianceError, OSError) as failure:
         error = failure if isinstance(failure, ApplianceError) else BackupError(str(failure))
-        write_line(PROGRAM, f"{request['action']} for {actor} failed: {error}")
+        write_line(PROGRAM, f"{request.action} for {request.actor} failed: {error}")
         if caller is not None:
             job_requests.answer_failure(caller, error)
     else:
         if caller is not None:
-            caller.reply("done", result=result)
+            caller.reply(JobDone(result))
 
 
-def _recording(storage: Storage, request: dict[str, Any]) -> AbstractContextManager[None]:
-    work_id = request.get("id")
-    return nullcontext() if work_id is None else job_results.recording(storage, str(work_id))
+def _recording(storage: Storage, request: BackupRequest) -> AbstractContextManager[None]:
+    return nullcontext() if request.id is None else job_results.recording(storage, request.id)
 
 
 class _ProgressReporter:
@@ -73,13 +70,13 @@ class _ProgressReporter:
     def report(self, step: Step) -> None:
         if self._caller is not None and time.monotonic() - self._reported_at >= _REPORT_EVERY_S:
             self._reported_at = time.monotonic()
-            self._caller.reply("progress", step=asdict(step))
+            self._caller.reply(JobProgress(asdict(step)))
 
 
 def _act(
-    service: BackupService, settings: Settings, storage: Storage, request: dict[str, Any]
+    service: BackupService, settings: Settings, storage: Storage, request: BackupRequest
 ) -> Any:
-    action, arguments = str(request["action"]), dict(request.get("arguments") or {})
+    action, arguments = request.action, request.arguments
     if action == SCHEDULE:
         return _run_schedule(service, settings, storage)
     if action == RESULT:
@@ -90,13 +87,17 @@ def _act(
     result = _ACTIONS[action](service, arguments)
     if action not in _QUIET:
         about = arguments.get("name") or result.get("name") or ""
-        done = filter(None, (action, about, f"for {request['actor']}: done"))
+        done = filter(None, (action, about, f"for {request.actor}: done"))
         write_line(PROGRAM, " ".join(done))
     return result
 
 
+def _name(arguments: dict[str, Any]) -> BackupName:
+    return BackupName(str(arguments["name"]))
+
+
 def _restore(service: BackupService, arguments: dict[str, Any]) -> dict[str, Any]:
-    name = str(arguments["name"])
+    name = _name(arguments)
     manifest = service.restore(name, force=arguments.get("force") is True)
     return {"name": name, "restored": True, "created_at": manifest.created_at}
 
@@ -106,20 +107,25 @@ def _list(service: BackupService) -> dict[str, Any]:
     return {"items": items, "away": [str(error) for error in service.catalog.unreachable]}
 
 
-def _show(service: BackupService, listed: CatalogEntry) -> dict[str, Any]:
-    return describe_fully(listed, service.app)
+def _create(service: BackupService, arguments: dict[str, Any]) -> dict[str, Any]:
+    name = None if arguments.get("name") is None else _name(arguments)
+    return describe_fully(service.create(name), service.app)
+
+
+def _show(service: BackupService, arguments: dict[str, Any]) -> dict[str, Any]:
+    return describe_fully(service.catalog.find(_name(arguments)), service.app)
 
 
 def _delete(service: BackupService, arguments: dict[str, Any]) -> dict[str, Any]:
-    name = str(arguments["name"])
+    name = _name(arguments)
     return {"name": name, "bytes_freed": service.delete(name)}
 
 
 _ACTIONS: dict[str, Callable[[BackupService, dict[str, Any]], Any]] = {
-    "create": lambda service, given: _show(service, service.create(given.get("name"))),
+    "create": _create,
     "list": lambda service, _: _list(service),
-    "show": lambda service, given: _show(service, service.catalog.find(str(given["name"]))),
-    "verify": lambda service, given: asdict(service.verify(str(given["name"]))),
+    "show": _show,
+    "verify": lambda service, given: asdict(service.verify(_name(given))),
     "restore": _restore,
     "delete": _delete,
     "prune": lambda service, given: describe_pruned(service.prune(int(given["keep"]))),
@@ -153,23 +159,23 @@ def _do(schedule: Schedule, name: str, work: Callable[[Job | None], str]) -> Non
 
 def _back_up(service: BackupService, settings: Settings, job: Job | None) -> str:
     unfinished = _unfinished(service, job) if job else None
-    made = service.complete(unfinished.name) if unfinished else service.create()
+    entry = service.complete(unfinished) if unfinished else service.create()
     verb = "completed" if unfinished else "made"
-    said = f"{verb} the scheduled backup {made.name}, kept in {', '.join(made.destinations)}"
+    said = f"{verb} the scheduled backup {entry.name}, kept in {', '.join(entry.destinations)}"
     try:
-        pruned = service.prune(settings.backup_retention, made)
+        pruned = service.prune(settings.backup_retention, entry)
     except ApplianceError as error:
         # The backup is made, and the next run removes what is too much.
         return f"{said}; older ones could not be removed: {error}"
     return f"{said}; removed {', '.join(pruned.deleted_names)}" if pruned.deleted_names else said
 
 
-def _unfinished(service: BackupService, job: Job) -> CatalogEntry | None:
+def _unfinished(service: BackupService, job: Job) -> BackupName | None:
     """The backup that an earlier try has made, if it only has to get to where it could not."""
     for one in service.of_this_cluster():
-        if one.created_at and is_generated(one.name):
+        if one.created_at and one.name.is_generated:
             made_at = datetime.fromisoformat(one.created_at).timestamp()
-            return one if covers(job, made_at, time.time()) else None
+            return one.name if covers(job, made_at, time.time()) else None
     return None
 
 

@@ -1,6 +1,6 @@
 """Asking the agent for work on backups: the API may neither read nor write them itself.
 
-The agent starts a program for each request; it goes on if nobody waits for it any more.
+The agent starts a task for each request; it goes on if nobody waits for it any more.
 """
 
 import time
@@ -11,12 +11,12 @@ from appliance.backups import backup_errors
 from appliance.backups.backup_errors import BackupError
 from appliance.errors import ApplianceError, DatabaseError
 from appliance.handoff import channel
-from appliance.handoff.channel import Channel, ChannelClosed, Message
+from appliance.handoff.channel import Channel, ChannelClosed
+from appliance.handoff.messages import BackupRequest, JobDone, JobFailed, JobProgress
 from appliance.storage import instances
 from appliance.storage.instances import InstanceDirectory
 from appliance.storage.paths import Storage
 
-KIND = "backup"
 # A list of thousands of backups.
 LONGEST_ANSWER_BYTES = 16 << 20
 
@@ -66,8 +66,7 @@ def ask(
     with _connect(storage, instance) as agent:
         try:
             not_after = time.monotonic() + _START_LIMIT_S
-            about = {"action": action, "arguments": arguments, "actor": actor, "id": work_id}
-            agent.send(KIND, **about, not_after=not_after)
+            agent.send(BackupRequest(action, actor, arguments, work_id, not_after))
             _await_start(agent)
             return _follow(agent, deadline)
         except ChannelClosed as error:
@@ -79,8 +78,7 @@ def ask(
 
 def answer_failure(caller: Channel, error: ApplianceError) -> None:
     """Say what went wrong to whoever asked, if somebody still waits."""
-    kind = type(error).__name__
-    caller.reply("failed", error=kind, message=error.message, hint=error.hint)
+    caller.reply(JobFailed(type(error).__name__, error.message, error.hint))
 
 
 def _connect(storage: Storage, instance: str | None) -> Channel:
@@ -113,13 +111,10 @@ def _follow(agent: Channel, deadline: float) -> Outcome:
             message = agent.receive(max(0.001, deadline - time.monotonic()))
         except TimeoutError:
             return Outcome(done=False, result=None, progress=progress)
-        if message["type"] == "done":
-            return Outcome(done=True, result=message.get("result"), progress=progress)
-        if message["type"] == "failed":
-            raise _error(message)
-        progress = dict(message.get("step") or {})
-
-
-def _error(message: Message) -> ApplianceError:
-    kind = _ERRORS.get(str(message.get("error")), BackupError)
-    return kind(str(message.get("message")), str(message.get("hint") or ""))
+        if isinstance(message, JobDone):
+            return Outcome(done=True, result=message.result, progress=progress)
+        if isinstance(message, JobFailed):
+            kind = _ERRORS.get(message.error, BackupError)
+            raise kind(message.message, message.hint)
+        if isinstance(message, JobProgress):
+            progress = message.step

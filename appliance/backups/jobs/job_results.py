@@ -12,6 +12,7 @@ from appliance.backups.backup_errors import BadRequestError
 from appliance.errors import ApplianceError
 from appliance.storage import lock
 from appliance.storage.paths import Storage
+from appliance.system import notes
 
 # Such an id can be a file's name.
 PATTERN = "[0-9a-f]{16}"
@@ -52,12 +53,9 @@ def read(storage: Storage, work_id: str) -> JobResult | None:
     # Whoever held the lock wrote before letting go of it, so the lock is looked at first.
     if lock.is_locked(path):
         return JobResult("running")
-    try:
-        return JobResult(**json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except (ValueError, TypeError):
-        return JobResult("failed", _BROKEN_OFF)
+    return notes.read_as(JobResult, path) or JobResult("failed", _BROKEN_OFF)
 
 
 def _path(storage: Storage, work_id: str) -> Path:

@@ -9,22 +9,19 @@ as the slot has tries left.
 The agent holds this module for as long as it lives: keep its imports few.
 """
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 from appliance.backups.backup_errors import BackupError
 from appliance.storage.paths import Storage
-from appliance.system.files import write_json
+from appliance.system import notes
 from appliance.system.log import write_line
 
 BACKUP, DRILL = "backup", "drill"
 RETRY_S = 15 * 60
 TRIES = 3
 
-_FORMAT = 1
 _PROGRAM = "agent"
 _END_OF_TIME = 253_402_300_799
 
@@ -42,6 +39,12 @@ class Job:
     interval_s: int
     tries: int
     last_at: int
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what no clock says."""
+        possible = all(0 <= number <= _END_OF_TIME for number in asdict(self).values())
+        if not possible or self.interval_s <= 0 or self.tries > TRIES:
+            raise ValueError(self)
 
 
 def interval(hours: float) -> int:
@@ -168,22 +171,18 @@ class Schedule:
         return int(self._clock())
 
     def _read(self, *, say: bool = False) -> dict[str, Job]:
-        try:
-            document = json.loads(self._path.read_text(encoding="utf-8"))
-            jobs = {} if document["format"] != _FORMAT else dict(document["jobs"])
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            jobs = {}
-        found = {name: job for name, entry in jobs.items() if (job := _parsed(entry))}
-        if say and len(found) < max(1, len(jobs)):
+        entries = notes.read(self._path).get("jobs")
+        entries = entries if isinstance(entries, dict) else {}
+        parsed = {name: notes.parse_or_none(Job, entry) for name, entry in entries.items()}
+        jobs = {name: job for name, job in parsed.items() if job}
+        if say and len(jobs) < max(1, len(entries)) and self._path.exists():
             write_line(_PROGRAM, f"{self._path} cannot be read: what it told starts anew")
-        return found
+        return jobs
 
     def _write(self, jobs: dict[str, Job]) -> None:
         entries = {name: asdict(job) for name, job in jobs.items()}
         try:
-            write_json(self._path, {"format": _FORMAT, "jobs": entries})
+            notes.write(self._path, {"jobs": entries})
         except OSError as error:
             raise BackupError(
                 f"The schedule {self._path} cannot be written: {error.strerror}.",
@@ -204,13 +203,3 @@ def _slot_after(job: Job, now: int) -> int:
     if job.slot_at > now:
         return now + job.interval_s
     return job.slot_at + ((now - job.slot_at) // job.interval_s + 1) * job.interval_s
-
-
-def _parsed(entry: Any) -> Job | None:
-    try:
-        job = Job(**entry)
-    except TypeError:
-        return None
-    numbers = asdict(job).values()
-    whole = all(type(number) is int and 0 <= number <= _END_OF_TIME for number in numbers)
-    return job if whole and job.interval_s > 0 and job.tries <= TRIES else None

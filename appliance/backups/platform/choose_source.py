@@ -1,6 +1,5 @@
 """Which state in a restored storage is the newest consistent one: the dump, or the cluster?"""
 
-import json
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -10,6 +9,7 @@ from appliance.backups.format import manifest
 from appliance.errors import ApplianceError
 from appliance.storage import copy_detection
 from appliance.storage.paths import Storage
+from appliance.system import notes
 
 _ANOTHER = (
     "Restore another backup: one that lies in its folder backups can be copied into an empty "
@@ -59,38 +59,38 @@ def inspect(storage: Storage) -> StorageState:
     )
 
 
-def choose(found: StorageState) -> RestoreSource:
+def choose(state: StorageState) -> RestoreSource:
     """Choose; raises ApplianceError if no state is known to be whole."""
-    if found.window:
-        if found.fault:
+    if state.window:
+        if state.fault:
             # The copy was made while the database ran, so the cluster beside the dump is torn.
             raise ApplianceError(
-                f"{found.fault} It cannot be restored, and the cluster beside it was copied while "
+                f"{state.fault} It cannot be restored, and the cluster beside it was copied while "
                 "the database ran, so it is torn.",
                 f"{_ANOTHER} {_CLUSTER_BY_HAND}",
             )
         return RestoreSource.DUMP
-    if not found.cluster:
+    if not state.cluster:
         raise ApplianceError(
             "There is nothing to restore: neither the dump of a pre-backup hook nor a cluster.",
             "Is this the right backup?",
         )
-    _check_cluster_is_whole(found)
+    _check_cluster_is_whole(state)
     return RestoreSource.CLUSTER
 
 
-def _check_cluster_is_whole(found: StorageState) -> None:
+def _check_cluster_is_whole(state: StorageState) -> None:
     reason = ""
-    if found.restoring:
+    if state.restoring:
         reason = "a restore of it was broken off"
-    elif found.late_mark:
+    elif state.late_mark:
         reason = "it was copied while a pre-backup hook was finishing, so the database ran"
-    elif found.failed_elsewhere:
+    elif state.failed_elsewhere:
         reason = (
             "its hook failed in a container that did not own the database, so the database went on "
             "running in another while it was copied"
         )
-    elif not found.one_generation:
+    elif not state.one_generation:
         reason = "it was copied while its database ran"
     if reason:
         raise ApplianceError(
@@ -108,9 +108,5 @@ def _fault(folder: Path) -> str | None:
 
 
 def _failed_elsewhere(storage: Storage) -> bool:
-    try:
-        note = json.loads(storage.hook_failure.read_text(encoding="utf-8"))
-        owner = json.loads(storage.owner.read_text(encoding="utf-8"))
-        return bool(note["owner"] == owner["instance"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+    failure, owner = notes.read(storage.hook_failure), notes.read(storage.owner)
+    return "owner" in failure and failure["owner"] == owner.get("instance")

@@ -5,30 +5,28 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
-from pathlib import Path
 
 import psycopg
 
 from appliance.backups import audit, exclusive
 from appliance.backups.backup_errors import ConflictError, NotFoundError
-from appliance.backups.create import create_backup
-from appliance.backups.format import backup_name
+from appliance.backups.create.create_backup import create_backup
 from appliance.backups.format import manifest as manifests
+from appliance.backups.format.backup_name import BackupName
 from appliance.backups.format.manifest import Manifest
+from appliance.backups.format.staged_backup import StagedBackup
 from appliance.backups.platform import choose_source
 from appliance.backups.platform.choose_source import RestoreSource
-from appliance.backups.progress import Progress
 from appliance.backups.restore import load, restore_cluster
 from appliance.backups.restore.load import Source
 from appliance.backups.restore.restore_cluster import ClusterBuilder
-from appliance.backups.server import databases, server_checksums, temporary_server
+from appliance.backups.server import databases
 from appliance.errors import ApplianceError, StorageError
-from appliance.postgres import cluster
 from appliance.storage import copy_detection, lock
 from appliance.storage.lock import Owner
 from appliance.storage.paths import Storage
-from appliance.system.files import rename_durably, write_json
+from appliance.system import clock, notes
+from appliance.system.progress import Progress
 from appliance.system.system_users import SystemUsers
 
 ACTOR = "platform"
@@ -41,7 +39,6 @@ _BACK_LIMIT_S = 20.0
 _COPY_BEGINS_S = 5.0
 
 _STAGING = ".staging-hook"
-_FORMAT = 1
 _LOOK_EVERY_S = 0.1
 
 Say = Callable[[str], None]
@@ -63,13 +60,12 @@ def pre_backup(storage: Storage, *, jobs: int, progress: Progress) -> Manifest:
         _note_failure(storage)
         try:
             with exclusive.holding(storage, "pre-backup hook", wait_s=OTHERS_LIMIT_S):
-                made = _dump(storage, jobs, progress)
+                return _dump(storage, jobs, progress)
         except BaseException:
             copy_detection.close_window(storage)
             # It may have moved to another container since the hook began.
             _note_failure(storage)
             raise
-    return made
 
 
 def post_restore(
@@ -108,35 +104,35 @@ def take_ownership(storage: Storage, users: SystemUsers) -> int:
 
 
 def _dump(storage: Storage, jobs: int, progress: Progress) -> Manifest:
-    staging = storage.backups / _STAGING
     shutil.rmtree(storage.hook_backup, ignore_errors=True)
-    made = _dump_wherever_it_is(storage, staging, jobs, progress)
-    rename_durably(staging, storage.hook_backup)
-    audit.record(storage, "hook pre-backup", ACTOR, name=made.name, ok=True, size=made.size)
-    storage.hook_failure.unlink(missing_ok=True)
-    copy_detection.open_window(storage, made.name)
-    manifests.write(made, storage.hook_backup)
-    return made
-
-
-def _dump_wherever_it_is(
-    storage: Storage, staging: Path, jobs: int, progress: Progress
-) -> Manifest:
     tries = 0
     while True:
         tries += 1
         owner = lock.read_owner(storage)
-        shutil.rmtree(staging, ignore_errors=True)
-        try:
-            name = backup_name.generate(datetime.now(UTC))
-            with databases.postgres_errors_explained():
-                return create_backup.create_backup(
-                    storage, staging, name, None, jobs=jobs, progress=progress
-                )
-        except (ApplianceError, OSError):
-            shutil.rmtree(staging, ignore_errors=True)
-            if tries == _TRIES or not _moved(storage, owner):
-                raise
+        with _stage(storage) as staged:
+            try:
+                with databases.postgres_errors_explained():
+                    manifest = create_backup(storage, staged, None, jobs=jobs, progress=progress)
+            except (ApplianceError, OSError):
+                if tries == _TRIES or not _moved(storage, owner):
+                    raise
+            else:
+                _publish(storage, staged, manifest)
+                return manifest
+
+
+def _stage(storage: Storage) -> StagedBackup:
+    name = BackupName.generate(clock.utc_now())
+    return StagedBackup(name, storage.backups / _STAGING, storage.hook_backup)
+
+
+def _publish(storage: Storage, staged: StagedBackup, manifest: Manifest) -> None:
+    # Its manifest says that it is current, so that comes last.
+    staged.move_into_place()
+    audit.record(storage, "hook pre-backup", ACTOR, name=staged.name, ok=True, size=manifest.size)
+    storage.hook_failure.unlink(missing_ok=True)
+    copy_detection.open_window(storage, staged.name)
+    manifests.write(manifest, storage.hook_backup)
 
 
 def _moved(storage: Storage, owner: Owner | None) -> bool:
@@ -166,7 +162,7 @@ def _note_failure(storage: Storage) -> None:
     owner = lock.read_owner(storage)
     if owner is not None and owner.hostname != socket.gethostname():
         with suppress(OSError):
-            write_json(storage.hook_failure, {"format": _FORMAT, "owner": owner.instance})
+            notes.write(storage.hook_failure, {"owner": owner.instance})
 
 
 def _choose(storage: Storage, choice: str | None, say: Say) -> RestoreSource:
@@ -181,11 +177,11 @@ def _choose(storage: Storage, choice: str | None, say: Say) -> RestoreSource:
 
 
 def _choose_by_state(storage: Storage, say: Say) -> RestoreSource:
-    found = choose_source.inspect(storage)
-    chosen = choose_source.choose(found)
+    state = choose_source.inspect(storage)
+    chosen = choose_source.choose(state)
     if chosen is RestoreSource.CLUSTER:
         say("the storage was copied while it stood still")
-    elif found.one_generation:
+    elif state.one_generation:
         say("if it stood still while it was copied, its cluster is newer: RESTORE_FROM=pgdata")
     return chosen
 
@@ -219,27 +215,12 @@ def _read_manifest(storage: Storage) -> Manifest:
 def _from_cluster(builder: ClusterBuilder, descriptor: int, only: str | None, say: Say) -> None:
     storage = builder.storage
     say("recovering the cluster")
-    user = builder.users.database
     if not storage.pgdata.exists():
         raise NotFoundError(
             f"There is no cluster in {storage.pgdata}.",
             "Unset RESTORE_FROM, or restore another backup.",
         )
-    cluster.check(storage, user)
-    cluster.write_configuration(storage.pgdata, storage, builder.users, builder.resources)
-    with temporary_server.run_postgres(storage.pgdata, {}, user, descriptor) as server:
-        if only is not None:
-            for gone in restore_cluster.keep_only(server, only):
-                say(f"RESTORE_DB={only}: the database {gone} was left out")
-        for name in _databases(server):
-            # Reads every page of every table, and with it every page's checksum.
-            server_checksums.read_database(server, name, builder.jobs)
-            builder.check_database(server, name)
+    for left_out in restore_cluster.recover(builder, descriptor, only):
+        say(f"RESTORE_DB={only}: the database {left_out} was left out")
     restore_cluster.end_restore(storage)
     say("every table of the cluster could be read")
-
-
-def _databases(server: Path) -> list[str]:
-    with databases.connect_to(server, databases.MAINTENANCE) as connection:
-        closed = databases.list_closed(connection)
-        return [name for name in databases.list_names(connection) if name not in closed]

@@ -6,14 +6,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from appliance.backups.backup_errors import DamagedError
-from appliance.backups.catalog import Catalog, CatalogEntry
-from appliance.backups.destinations.destination import Destination
-from appliance.backups.disk_space import DiskSpace
+from appliance.backups.destinations.catalog import Catalog, CatalogEntry
 from appliance.backups.format import manifest as manifests
 from appliance.backups.format.encryption import Decryptor, Keyring
 from appliance.backups.format.manifest import Manifest
-from appliance.backups.progress import Progress
 from appliance.backups.restore.load import Source
+from appliance.postgres import disk_space
+from appliance.system.progress import Progress
 
 
 class BackupReader:
@@ -55,24 +54,26 @@ class BackupReader:
             yield folder
 
     @contextmanager
-    def _found(self, entry: CatalogEntry) -> Iterator[tuple[Destination, Path]]:
+    def _found(self, entry: CatalogEntry) -> Iterator[tuple[str, Path]]:
+        """The name of a destination that keeps it, and the folder of its files."""
         destinations = self._catalog.destinations_of(entry)
         for destination in destinations:
             if (at_hand := destination.folder_of(entry.name)) is not None:
-                yield destination, at_hand
+                yield destination.name, at_hand
                 return
-        with self._fetched(entry.usable(), destinations[0]) as folder:
-            yield destinations[0], folder
+        with self._fetched(entry) as folder:
+            yield destinations[0].name, folder
 
     @contextmanager
-    def _fetched(self, manifest: Manifest, destination: Destination) -> Iterator[Path]:
+    def _fetched(self, entry: CatalogEntry) -> Iterator[Path]:
+        manifest, destination = entry.usable(), self._catalog.destinations_of(entry)[0]
         fetched = self._folder / f".staging-fetch-{manifest.name}"
         shutil.rmtree(fetched, ignore_errors=True)
         fetched.mkdir(mode=0o750)
         try:
-            DiskSpace(fetched).check(manifest.size)
+            disk_space.check_to_go_on(fetched, manifest.size)
             self._progress.begin(f"fetching from {destination.name}", manifest.size)
-            with _naming_copy(destination):
+            with _naming_copy(destination.name):
                 destination.fetch(manifest, fetched, self._progress.add)
             yield fetched
         finally:
@@ -93,9 +94,9 @@ class BackupReader:
 
 
 @contextmanager
-def _naming_copy(destination: Destination) -> Iterator[None]:
+def _naming_copy(destination: str) -> Iterator[None]:
     """Say which copy is damaged: another one may not be."""
     try:
         yield
     except DamagedError as error:
-        raise DamagedError(f"In {destination.name}: {error.message}", error.hint) from error
+        raise DamagedError(f"In {destination}: {error.message}", error.hint) from error

@@ -15,11 +15,12 @@ from appliance.apps.contract import App
 from appliance.backups.backup_errors import BackupError, DamagedError
 from appliance.backups.format.encryption import Decryptor
 from appliance.backups.format.manifest import DatabaseDump, Manifest, Table
-from appliance.backups.progress import CopyProgress, Progress
 from appliance.backups.server import checksums, databases, pg_tools, server_checksums
+from appliance.backups.server.pg_tools import CopyProgress
 from appliance.database.connect import Connection
 from appliance.errors import ApplianceError
 from appliance.system.process import PIPE, RunningProcess
+from appliance.system.progress import Progress
 from appliance.system.text import extent
 
 _LOOK_EVERY_S = 0.25
@@ -82,21 +83,21 @@ class Loader:
         with closing(databases.connect_to(self._server, name)) as connection:
             copy_progress = CopyProgress(connection, name, self._progress)
             if self._private:
-                found = server_checksums.read_database(
+                contents = server_checksums.read_database(
                     self._server, name, self._jobs, copy_progress.update
                 )
             else:
                 encoding = server_checksums.encoding_of(connection)
-                found = pg_tools.read_database(self._server, name, encoding=encoding)
+                contents = pg_tools.read_database(self._server, name, encoding=encoding)
         expected = {table.name: table for table in dump.tables}
-        loaded = {table.name: table for table in found.tables}
+        loaded = {table.name: table for table in contents.tables}
         loaded |= self._in_order(name, expected, loaded)
         different = sorted(
             table
             for table in expected.keys() | loaded.keys()
             if expected.get(table) != loaded.get(table)
         )
-        if found.others_hex != dump.others:
+        if contents.others_hex != dump.others:
             different.append("sequences or large objects")
         if different:
             raise DamagedError(
@@ -204,14 +205,14 @@ def check_app(connection: Connection, app: App) -> None:
 
 def select_databases(manifest: Manifest, only: str | None) -> list[DatabaseDump]:
     """The databases of a backup, or one of them; raises BackupError if it is not in it."""
-    found = [dump for dump in manifest.databases if only in (None, dump.name)]
-    if not found:
+    dumps = [dump for dump in manifest.databases if only in (None, dump.name)]
+    if not dumps:
         existing = ", ".join(dump.name for dump in manifest.databases)
         raise BackupError(
             f"The backup {manifest.name} has no database {only}; it has {existing}.",
             "Name one of these with RESTORE_DB, or unset it.",
         )
-    return found
+    return dumps
 
 
 def summary(dumps: Sequence[DatabaseDump]) -> str:

@@ -8,20 +8,19 @@ from pathlib import Path
 
 from appliance.apps.contract import App
 from appliance.backups.backup_errors import NotFoundError
-from appliance.backups.disk_space import DiskSpace
 from appliance.backups.format.manifest import DatabaseDump
-from appliance.backups.progress import Progress
 from appliance.backups.restore import load
 from appliance.backups.restore.load import Loader, Source
-from appliance.backups.server import databases, temporary_server
-from appliance.postgres import cluster, config
-from appliance.storage import copy_detection, lock
+from appliance.backups.server import databases, server_checksums, temporary_server
+from appliance.postgres import cluster, config, disk_space
+from appliance.storage import copy_detection
 from appliance.storage.paths import Storage
-from appliance.system.files import fsync_directory, rename_durably, write_json
+from appliance.system import clock, notes
+from appliance.system.files import fsync_directory, rename_durably
 from appliance.system.limits import MEBIBYTE, ResourceLimits
+from appliance.system.progress import Progress
 from appliance.system.system_users import SystemUsers
 
-_FORMAT = 1
 # An empty cluster, and the log that a load writes.
 _CLUSTER_BYTES = 256 * MEBIBYTE
 
@@ -62,8 +61,8 @@ class ClusterBuilder:
             raise
 
     def check_room(self, folder: Path, dumps: Iterable[DatabaseDump]) -> None:
-        """Raise BackupError if there is too little room for a cluster with these databases."""
-        DiskSpace(folder).check(_CLUSTER_BYTES + sum(dump.size_bytes for dump in dumps))
+        """Raise DiskSpaceError if there is too little room for a cluster with these databases."""
+        disk_space.check_to_go_on(folder, _CLUSTER_BYTES + sum(dump.size_bytes for dump in dumps))
 
     def check_database(self, server: Path, database: str) -> None:
         """The app's own check of its data, if this is its database; raises DamagedError."""
@@ -94,7 +93,7 @@ class ClusterBuilder:
 
 def begin_restore(storage: Storage) -> None:
     """Nobody may start the cluster from now on. Call it while holding the ownership lock."""
-    write_json(storage.restoring, {"format": _FORMAT, "since": lock.now()})
+    notes.write(storage.restoring, {"since": clock.timestamp()})
     if storage.pgdata_replaced.exists() and not storage.pgdata.exists():
         # The new one did not get its place.
         rename_durably(storage.pgdata_replaced, storage.pgdata)
@@ -117,7 +116,25 @@ def end_restore(storage: Storage) -> None:
     shutil.rmtree(storage.pgdata_replaced, ignore_errors=True)
 
 
-def keep_only(server: Path, name: str) -> list[str]:
+def recover(builder: ClusterBuilder, lock_descriptor: int, only: str | None) -> list[str]:
+    """Start a cluster that was copied while it stood still, read all of it, and stop it again.
+
+    `only` names a database to keep alone; returns the names of those that were dropped. Raises
+    ApplianceError if anything in it cannot be read; it may be run again.
+    """
+    storage, user = builder.storage, builder.users.database
+    cluster.check(storage, user)
+    cluster.write_configuration(storage.pgdata, storage, builder.users, builder.resources)
+    with temporary_server.run_postgres(storage.pgdata, {}, user, lock_descriptor) as server:
+        dropped = [] if only is None else _keep_only(server, only)
+        for name in _open_databases(server):
+            # Reads every page of every table, and with it every page's checksum.
+            server_checksums.read_database(server, name, builder.jobs)
+            builder.check_database(server, name)
+    return dropped
+
+
+def _keep_only(server: Path, name: str) -> list[str]:
     """Drop every other database of a cluster, and return their names.
 
     Raises NotFoundError if there is no such one.
@@ -133,3 +150,9 @@ def keep_only(server: Path, name: str) -> list[str]:
         for other in others:
             databases.drop(connection, other)
     return others
+
+
+def _open_databases(server: Path) -> list[str]:
+    with closing(databases.connect_to(server, databases.MAINTENANCE)) as connection:
+        closed = databases.list_closed(connection)
+        return [name for name in databases.list_names(connection) if name not in closed]

@@ -17,16 +17,16 @@ import psycopg
 from psycopg import sql
 
 from appliance.backups.backup_errors import BackupError, ConflictError
-from appliance.backups.disk_space import DiskSpace
 from appliance.backups.format.manifest import DatabaseDump
 from appliance.backups.restore import load
 from appliance.backups.restore.load import Loader, Source
 from appliance.backups.restore.restore_cluster import ClusterBuilder
 from appliance.backups.server import databases
+from appliance.database import application_names
 from appliance.database.connect import Connection, connect_in
 from appliance.migrations import runner
 from appliance.migrations.tracks import load_tracks
-from appliance.postgres import config
+from appliance.postgres import config, disk_space
 from appliance.settings import Settings
 
 _TERMINATE_EVERY_S = 0.01
@@ -90,7 +90,7 @@ class OnlineRestore:
             if not force:
                 self._refuse_data(connection, pairs)
         needed = sum(pair.dump.size_bytes for pair in pairs)
-        DiskSpace(self._storage.root).check(needed)
+        disk_space.check_to_go_on(self._storage.root, needed)
         try:
             self._load(pairs)
             with self._connection() as connection:
@@ -144,7 +144,7 @@ class OnlineRestore:
         with closing(databases.connect_to(self._storage.run, temporary_name)) as superuser:
             load.check_app(superuser, self._app)
         where, role = self._storage.run, config.OWNER_ROLE
-        with closing(connect_in(where, role, temporary_name, databases.APPLICATION_NAME)) as owner:
+        with closing(connect_in(where, role, temporary_name, application_names.BACKUP)) as owner:
             runner.migrate(
                 owner,
                 load_tracks(self._app.tracks(), self._settings.client_migrations_dir),

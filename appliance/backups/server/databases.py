@@ -10,12 +10,11 @@ import psycopg
 from psycopg import sql
 
 from appliance.backups.backup_errors import BackupError, DamagedError
+from appliance.database import application_names
 from appliance.database.connect import Connection, connect_in, reason
 from appliance.errors import DatabaseError
 from appliance.postgres import config
 
-# The handoff waits for connections of this name, within bounds.
-APPLICATION_NAME = "appliance backup"
 # Whatever a database, a role or the server has been set to.
 SESSION_OPTIONS = (
     "-c default_transaction_read_only=off -c bytea_output=hex -c idle_session_timeout=0 "
@@ -61,7 +60,9 @@ def connect_to(socket_folder: Path, database: str) -> Connection:
     Keep none to MAINTENANCE for long: nobody could make a database meanwhile.
     """
     options = f"{SESSION_OPTIONS} -c client_encoding=UTF8"
-    return connect_in(socket_folder, config.SUPERUSER, database, APPLICATION_NAME, options=options)
+    return connect_in(
+        socket_folder, config.SUPERUSER, database, application_names.BACKUP, options=options
+    )
 
 
 @contextmanager

@@ -1,16 +1,21 @@
-"""The command lines of pg_dump and pg_restore, and checksums of an archive by reading it back."""
+"""pg_dump and pg_restore: their command lines, how far they are, checksums of what they write."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+import psycopg
+
 from appliance import settings
 from appliance.backups.backup_errors import BackupError
 from appliance.backups.server import checksums, databases
 from appliance.backups.server.checksums import Checksums
+from appliance.database import application_names
+from appliance.database.connect import Connection
 from appliance.postgres import binaries, config
 from appliance.system.limits import ResourceLimits
 from appliance.system.process import PIPE, RunningProcess
+from appliance.system.progress import Progress
 
 # Level 3 takes three times the processor, which requests need too, for a few percent.
 COMPRESSION = "zstd:1"
@@ -21,6 +26,8 @@ _MOST_JOBS = 4
 
 UTF8 = "UTF8"
 
+_PROGRESS = "SELECT relid, bytes_processed FROM pg_stat_progress_copy WHERE datname = %s"
+
 Command = list[str | Path]
 
 
@@ -28,7 +35,7 @@ def prepare_environment() -> None:
     """Have these programs write values the same way wherever they run, and say who they are."""
     settings.set_variable("PGTZ", "UTC")
     settings.set_variable("PGOPTIONS", databases.SESSION_OPTIONS)
-    settings.set_variable("PGAPPNAME", databases.APPLICATION_NAME)
+    settings.set_variable("PGAPPNAME", application_names.BACKUP)
 
 
 def job_count(resources: ResourceLimits) -> int:
@@ -105,21 +112,41 @@ def read_database(
 def dump_name(database: str) -> str:
     """A database's name as a file's: what no file can be called is written %XX.
 
-    >>> file_name("a/b"), file_name("..")
+    >>> dump_name("a/b"), dump_name("..")
     ('a%2Fb', '%2E.')
     """
     name = quote(database, safe="")
     return f"%2E{name[1:]}" if name.startswith(".") else name
 
 
+class CopyProgress:
+    """What COPY has done in one database, looked up from beside it."""
+
+    def __init__(self, connection: Connection, database: str, progress: Progress) -> None:
+        self._connection = connection
+        self._database = database
+        self._progress = progress
+        self._bytes: dict[int, int] = {}
+
+    def update(self) -> None:
+        """Look once."""
+        try:
+            for table, size in self._connection.execute(_PROGRESS, (self._database,)):
+                self._bytes[table] = size
+        except psycopg.Error:
+            # If the database is gone, whoever does the work says so.
+            return
+        self._progress.at(sum(self._bytes.values()), len(self._bytes))
+
+
 def _read(reader: RunningProcess) -> Checksums:
     try:
-        found = checksums.read_script(reader.output)
+        contents = checksums.read_script(reader.output)
     except EOFError as error:
         reader.finish()
         raise BackupError(f"A script of Postgres ends too early: {error}.") from error
     reader.finish()
-    return found
+    return contents
 
 
 def _client(program: str, socket_folder: Path) -> Command:

@@ -82,8 +82,8 @@ def read_database(
         large = _large(connections[0])
         names = [table.name for table in large]
         rest = pg_tools.read_database(server, database, names, encoding_of(connections[0]))
-        found = _read_together(connections, server, large, look)
-    tables = sorted([*rest.tables, *found], key=lambda table: table.name)
+        large_tables = _read_together(connections, server, large, look)
+    tables = sorted([*rest.tables, *large_tables], key=lambda table: table.name)
     return Checksums(tables, rest.others)
 
 
@@ -131,11 +131,11 @@ def _large(connection: Connection) -> deque[_Large]:
 def _read_together(
     connections: list[Connection], folder: Path, waiting: deque[_Large], look: Callable[[], None]
 ) -> list[Table]:
-    found: list[Table] = []
+    tables: list[Table] = []
 
     def work(connection: Connection) -> None:
         while (table := _next(waiting)) is not None:
-            found.append(_read(connection, folder, table))
+            tables.append(_read(connection, folder, table))
 
     with ThreadPoolExecutor(len(connections)) as threads:
         pending = {threads.submit(work, one) for one in connections}
@@ -154,7 +154,7 @@ def _read_together(
                         connection.cancel_safe()
                 pending = wait(pending, _LOOK_EVERY_S).not_done
             raise
-    return found
+    return tables
 
 
 def _next(waiting: deque[_Large]) -> _Large | None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from appliance.backups.destinations.destination import Destination
+from appliance.backups.format.backup_name import BackupName
 from appliance.backups.format.manifest import DatabaseDump, File, Manifest, Table, describe
 
 MIB = 1 << 20
@@ -43,7 +44,7 @@ def manifest_of(folder: Path, name: str) -> Manifest:
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     dump = "dump" if (folder / "dump").exists() else "b-large.dat"
     return Manifest(
-        name=name,
+        name=BackupName(name),
         created_at="2026-11-20T03:00:00+00:00",
         finished_at="2026-11-20T03:00:05+00:00",
         appliance_version="0.1.0",

@@ -13,6 +13,7 @@ from appliance.backups.destinations.bucket import S3Credentials
 from appliance.backups.destinations.destination import Destination
 from appliance.backups.destinations.folder import FolderDestination
 from appliance.backups.destinations.s3 import S3Destination
+from appliance.backups.format.backup_name import BackupName
 from tests.backups.destinations.backups import manifest_of
 from tests.backups.destinations.servers import BUCKET
 
@@ -21,7 +22,7 @@ def main(where: str, action: str, folder: Path) -> None:
     """Do it; `hang` is `store` that stops for ever in the middle, and says so."""
     destination = _destination(**json.loads(where))
     if action == "fetch":
-        destination.fetch(destination.read_manifest("large"), folder, lambda _: None)
+        destination.fetch(destination.read_manifest(BackupName("large")), folder, lambda _: None)
     else:
         destination.store(manifest_of(folder, "large"), folder, _hang if action == "hang" else _go)
     print(_peak_bytes())

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -26,7 +27,7 @@ def seaweedfs() -> Iterator[Server]:
 @pytest.fixture(params=S3_SERVERS)
 def server(request: pytest.FixtureRequest) -> Server:
     """Each S3 server."""
-    return request.getfixturevalue(request.param)
+    return cast(Server, request.getfixturevalue(request.param))
 
 
 @pytest.fixture

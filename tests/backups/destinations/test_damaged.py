@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from appliance.backups.backup_errors import DamagedError
+from appliance.backups.format.backup_name import BackupName
 from appliance.backups.format.manifest import FILE
 from tests.backups.destinations import backups
 from tests.backups.destinations.places import Place
@@ -61,16 +62,16 @@ def test_a_damaged_one_does_not_hide_the_others(
     assert b.manifest is None
     assert words in str(b.fault)
     with pytest.raises(DamagedError, match=words):
-        place.destination.read_manifest("b")
+        place.destination.read_manifest(BackupName("b"))
 
 
 def test_a_manifest_under_another_name_is_no_backup(place: Place, source: Path) -> None:
     place.destination.store(backups.make(source, "a"), source, backups.ignore)
-    other = replace(backups.make(source, "a"), name="other")
+    other = replace(backups.make(source, "a"), name=BackupName("other"))
     place.write(f"a/{FILE}", json.dumps(other.to_json()).encode())
     held = f"{place.destination.where}/a holds the backup other."
     with pytest.raises(DamagedError, match=re.escape(held)) as refused:
-        place.destination.read_manifest("a")
+        place.destination.read_manifest(BackupName("a"))
     assert "Rename the folder back to other" in refused.value.hint
     (entry,) = place.destination.list_manifests()
     assert str(entry.fault) == str(refused.value)
@@ -118,5 +119,5 @@ def test_a_file_that_is_missing_or_of_another_size_shows_in_the_list(
 def test_a_damaged_backup_can_be_deleted(place: Place, source: Path) -> None:
     place.destination.store(backups.make(source), source, backups.ignore)
     place.write(f"nightly/{FILE}", b"no JSON")
-    place.destination.delete("nightly")
+    place.destination.delete(BackupName("nightly"))
     assert place.keys() == set()

@@ -7,16 +7,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from appliance.backups.backup_errors import ApplianceError, ConflictError, DestinationError
+from appliance.backups.backup_errors import ConflictError, DestinationError
 from appliance.backups.destinations.destination import Destination
 from appliance.backups.destinations.folder import FolderDestination
+from appliance.backups.format.backup_name import BackupName
 from appliance.backups.format.manifest import FILE, File
+from appliance.errors import ApplianceError
 from tests.backups.destinations import backups
 from tests.backups.destinations.children import ROOT
 from tests.harness.requirements import needs_namespaces, needs_root
@@ -38,7 +40,7 @@ def test_a_folder_is_made_when_the_first_backup_comes(
     assert not local.path.exists()
     local.store(backups.make(source), source, backups.ignore)
     assert local.path.stat().st_mode & 0o007 == 0
-    assert local.folder_of("nightly") == local.path / "nightly"
+    assert local.folder_of(BackupName("nightly")) == local.path / "nightly"
 
 
 @pytest.mark.parametrize("make", [True, False])
@@ -82,7 +84,7 @@ def test_a_backup_that_does_not_fit_is_refused_before_anything_is_copied(
     huge = backups.with_file(manifest, File("huge.dat", 1 << 60, "0" * 64))
     copied: list[int] = []
     with pytest.raises(DestinationError, match=r"needs \d+ MiB, \d+ MiB are free"):
-        local.store(replace(huge, name="huge"), source, copied.append)
+        local.store(replace(huge, name=BackupName("huge")), source, copied.append)
     with pytest.raises(DestinationError, match=r"needs \d+ MiB, \d+ MiB are free"):
         local.fetch(huge, fetched, copied.append)
     assert copied == []
@@ -103,28 +105,42 @@ def test_a_disk_that_fills_up_meanwhile_is_told_and_nothing_is_left(tmp_path: Pa
     }
 
 
-def test_a_staged_backup_is_adopted_without_a_copy(local: FolderDestination, fetched: Path) -> None:
-    staged = local.stage("nightly")
-    manifest = backups.make(staged)
-    inode = (staged / "roles.sql").stat().st_ino
-    assert local.list_manifests() == []
-    local.adopt(manifest, staged)
-    assert not staged.exists()
+def test_a_staged_backup_is_committed_without_a_copy(
+    local: FolderDestination, fetched: Path
+) -> None:
+    with local.stage(BackupName("nightly")) as staged:
+        manifest = backups.make(staged.folder)
+        inode = (staged.folder / "roles.sql").stat().st_ino
+        assert local.list_manifests() == []
+        assert staged.commit(manifest) == local.path / "nightly"
+    assert not staged.folder.exists()
     assert (local.path / "nightly" / "roles.sql").stat().st_ino == inode
-    assert local.read_manifest("nightly") == manifest
+    assert local.read_manifest(BackupName("nightly")) == manifest
     local.fetch(manifest, fetched, backups.ignore)
     assert backups.contents(fetched) == backups.SMALL
 
 
-def test_a_staged_backup_whose_name_is_taken_is_not_adopted_and_not_lost(
-    local: FolderDestination, source: Path
+def test_a_staged_backup_whose_name_is_taken_leaves_the_other_as_it_is(
+    local: FolderDestination, source: Path, fetched: Path
 ) -> None:
-    staged = local.stage("nightly")
-    manifest = backups.make(staged)
-    local.store(backups.make(source), source, backups.ignore)
-    with pytest.raises(ConflictError, match="nightly"):
-        local.adopt(manifest, staged)
-    assert backups.contents(staged).keys() >= backups.SMALL.keys()
+    kept = backups.make(source)
+    with local.stage(BackupName("nightly")) as staged:
+        manifest = backups.make(staged.folder, contents={"roles.sql": b"altogether different"})
+        local.store(kept, source, backups.ignore)
+        with pytest.raises(ConflictError, match="nightly"):
+            staged.commit(manifest)
+        assert (staged.folder / "roles.sql").exists()
+    assert [path.name for path in local.path.iterdir()] == ["nightly"]
+    local.fetch(kept, fetched, backups.ignore)
+    assert backups.contents(fetched) == backups.SMALL
+
+
+def test_a_staged_backup_that_fails_leaves_nothing(local: FolderDestination) -> None:
+    with suppress(KeyboardInterrupt), local.stage(BackupName("nightly")) as staged:
+        backups.make(staged.folder)
+        assert [path.name for path in local.path.iterdir()] == [staged.folder.name]
+        raise KeyboardInterrupt
+    assert list(local.path.iterdir()) == []
 
 
 def test_a_folder_without_a_manifest_is_in_the_way_and_kept(
@@ -169,7 +185,9 @@ def test_of_two_stores_of_one_name_at_the_same_time_one_is_kept_whole(
 def test_only_what_nobody_has_written_to_for_a_day_is_cleaned_away(
     local: FolderDestination,
 ) -> None:
-    old, growing, young = (local.stage(name) for name in ("old", "growing", "young"))
+    old, growing, young = (
+        local.stage(BackupName(name)).folder for name in ("old", "growing", "young")
+    )
     backups.make(old)
     backups.make(growing)
     for path in (old, *old.rglob("*"), growing, *growing.rglob("*")):
@@ -185,7 +203,7 @@ def test_what_an_interrupted_delete_left_does_not_claim_to_be_a_backup_and_is_cl
     local.store(backups.make(source), source, backups.ignore)
     monkeypatch.setattr("shutil.rmtree", _interrupted)
     with pytest.raises(KeyboardInterrupt):
-        local.delete("nightly")
+        local.delete(BackupName("nightly"))
     monkeypatch.undo()
     assert local.list_manifests() == []
     assert backups.contents(local.path)
@@ -222,10 +240,10 @@ def test_a_manifest_that_cannot_be_opened_does_not_hide_the_others(
 def _every_use(destination: Destination, name: str, source: Path) -> Iterator[Callable[[], object]]:
     manifest = backups.make(source, name)
     yield destination.list_manifests
-    yield lambda: destination.read_manifest(name)
+    yield lambda: destination.read_manifest(manifest.name)
     yield lambda: destination.store(manifest, source, backups.ignore)
     yield lambda: destination.fetch(manifest, source, backups.ignore)
-    yield lambda: destination.delete(name)
+    yield lambda: destination.delete(manifest.name)
     yield destination.clean
 
 

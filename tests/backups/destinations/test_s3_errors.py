@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from appliance.backups.backup_errors import DestinationError
 from appliance.backups.destinations.bucket import S3Credentials
 from appliance.backups.destinations.s3 import S3Destination
+from appliance.backups.format.backup_name import BackupName
 from tests.backups.destinations import backups, lines
 from tests.backups.destinations.places import BucketPlace
 from tests.backups.destinations.servers import BUCKET, IMPATIENT, Server
@@ -45,9 +46,9 @@ def test_who_may_list_but_not_write_is_told_and_nothing_is_changed(
     before = bucket.keys()
     reader = bucket.server.destination(bucket.prefix, credentials=bucket.server.reader)
     assert reader.list_manifests()[0].manifest == manifest
-    other = replace(manifest, name="other")
+    other = replace(manifest, name=BackupName("other"))
     _refused(lambda: reader.store(other, source, backups.ignore), "denies", "write and delete")
-    _refused(lambda: reader.delete("nightly"), "denies", "write and delete")
+    _refused(lambda: reader.delete(BackupName("nightly")), "denies", "write and delete")
     assert bucket.keys() == before
 
 
@@ -57,9 +58,9 @@ def test_a_bucket_that_does_not_exist_is_told_and_not_made(server: Server, sourc
     for act in (
         nowhere.list_manifests,
         nowhere.clean,
-        lambda: nowhere.read_manifest("nightly"),
+        lambda: nowhere.read_manifest(BackupName("nightly")),
         lambda: nowhere.store(manifest, source, backups.ignore),
-        lambda: nowhere.delete("nightly"),
+        lambda: nowhere.delete(BackupName("nightly")),
     ):
         _refused(act, "no such bucket", "BACKUP_DESTINATIONS")
     names = [entry["Name"] for entry in server.raw.list_buckets()["Buckets"]]
@@ -89,7 +90,7 @@ def test_an_answer_is_explained_and_not_repeated(
         destination = _at(endpoint)
         for act in (
             destination.list_manifests,
-            lambda: destination.read_manifest("nightly"),
+            lambda: destination.read_manifest(BackupName("nightly")),
             lambda: destination.store(manifest, source, backups.ignore),
         ):
             _refused(act, words, hint)

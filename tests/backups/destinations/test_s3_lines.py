@@ -10,6 +10,7 @@ import pytest
 from appliance.backups.backup_errors import ConflictError, DamagedError, DestinationError
 from appliance.backups.destinations.bucket import S3Credentials, S3Timeouts
 from appliance.backups.destinations.s3 import S3Destination
+from appliance.backups.format.backup_name import BackupName
 from appliance.backups.format.manifest import FILE
 from tests.backups.destinations import backups, lines
 from tests.backups.destinations.lines import Line
@@ -60,7 +61,7 @@ def test_what_is_there_already_is_not_sent_again(
     remote.store(manifest, source, reported.append)
     assert line.sent < backups.MIB
     assert sum(reported) == manifest.size
-    assert bucket.destination.read_manifest("large") == manifest
+    assert bucket.destination.read_manifest(BackupName("large")) == manifest
 
 
 def test_what_is_there_with_other_bytes_is_sent_again(
@@ -111,7 +112,7 @@ def test_a_server_whose_etags_are_none_of_the_content_is_read_again_instead(
         rb'(?i)(etag: )"?[0-9a-f]{32}', lambda found: found[1] + b'"' + b"0" * 31, data
     )
     remote.store(manifest, source, backups.ignore)
-    assert bucket.destination.read_manifest("nightly") == manifest
+    assert bucket.destination.read_manifest(BackupName("nightly")) == manifest
 
 
 def test_a_manifest_whose_answer_was_lost_is_there_all_the_same(
@@ -122,7 +123,7 @@ def test_a_manifest_whose_answer_was_lost_is_there_all_the_same(
     bucket.remove(f"nightly/{FILE}")
     line.deaf_to = f"PUT /{BUCKET}/{bucket.prefix}/nightly/{FILE}".encode()
     remote.store(manifest, source, backups.ignore)
-    assert bucket.destination.read_manifest("nightly") == manifest
+    assert bucket.destination.read_manifest(BackupName("nightly")) == manifest
 
 
 def test_of_two_that_complete_one_name_the_second_is_refused(
@@ -137,7 +138,7 @@ def test_of_two_that_complete_one_name_the_second_is_refused(
 
     with pytest.raises(ConflictError, match="nightly"):
         bucket.destination.store(second, source, overtake)
-    assert bucket.destination.read_manifest("nightly") == first
+    assert bucket.destination.read_manifest(BackupName("nightly")) == first
 
 
 def test_a_large_file_that_turns_out_wrong_at_its_end_leaves_no_parts(
@@ -160,7 +161,7 @@ def test_what_an_interrupted_delete_left_is_no_backup_and_is_cleaned_away(
     remote.store(backups.make(source), source, backups.ignore)
     line.request = lambda data: data.replace(b"DELETE", b"BROKEN") if b"toc.dat" in data else data
     with pytest.raises(DestinationError):
-        remote.delete("nightly")
+        remote.delete(BackupName("nightly"))
     assert bucket.destination.list_manifests() == []
     assert "nightly/dump/toc.dat" in bucket.keys()  # noqa: SIM118 - it is no dictionary
     bucket.destination.clean(0)

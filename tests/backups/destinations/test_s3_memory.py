@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+from appliance.backups.format.backup_name import BackupName
 from tests.backups.destinations import backups, children
 from tests.backups.destinations.lines import Line
 from tests.backups.destinations.places import BucketPlace
@@ -22,7 +23,7 @@ def test_memory_does_not_grow_with_the_file(moto: Server, tmp_path: Path) -> Non
         place = BucketPlace(moto)
         stored.append(_peak_over_a_slow_line(place, source))
         received.append(children.peak_bytes(place.spec, "fetch", target))
-        assert place.destination.read_manifest("large") == manifest
+        assert place.destination.read_manifest(BackupName("large")) == manifest
         assert (target / "b-large.dat").stat().st_size == manifest.files[1].size
     for small, large in (stored, received):
         assert large - small < MOST_GROWTH_MIB * backups.MIB

@@ -12,7 +12,7 @@ from appliance.backups.backup_errors import (
     NotFoundError,
 )
 from appliance.backups.destinations.destination import Destination, StoredBackup
-from appliance.backups.format import backup_name
+from appliance.backups.format.backup_name import BackupName
 from appliance.backups.format.manifest import Manifest, damaged_error
 
 
@@ -20,15 +20,16 @@ from appliance.backups.format.manifest import Manifest, damaged_error
 class CatalogEntry:
     """One backup: the names of the `destinations` that keep it, its `path` in the first of them.
 
-    `manifest` is None if it cannot be used; `fault` says why. `everywhere` are damaged copies too.
+    `manifest` is None if it cannot be used; `fault` says why. `copies_in` are the destinations
+    that have a copy, even if it is damaged.
     """
 
-    name: str
+    name: BackupName
     path: str
     destinations: tuple[str, ...]
     manifest: Manifest | None
     fault: BackupError | None
-    everywhere: tuple[str, ...] = ()
+    copies_in: tuple[str, ...] = ()
 
     @property
     def created_at(self) -> str | None:
@@ -59,31 +60,30 @@ class Catalog:
         """All of them, in the order of the settings."""
         return list(self._destinations.values())
 
-    def all(self, *, whole: bool = False) -> list[CatalogEntry]:
+    def all(self, *, ask_every: bool = False) -> list[CatalogEntry]:
         """Every backup, the newest first; damaged ones at the end.
 
         `unreachable` then says why one could not be asked. Raises DestinationError if that is
-        so for all of them; with `whole`, for one.
+        so for all of them; with `ask_every`, for one.
         """
-        found: dict[str, list[tuple[Destination, StoredBackup]]] = {}
+        copies: dict[BackupName, list[tuple[Destination, StoredBackup]]] = {}
         self.unreachable = []
         for destination in self.destinations:
             try:
-                entries = destination.list_manifests()
+                stored = destination.list_manifests()
             except DestinationError as error:
                 self.unreachable.append(error)
                 continue
-            for entry in entries:
-                found.setdefault(entry.name, []).append((destination, entry))
-        if self.unreachable and (whole or len(self.unreachable) == len(self.destinations)):
+            for copy in stored:
+                copies.setdefault(copy.name, []).append((destination, copy))
+        if self.unreachable and (ask_every or len(self.unreachable) == len(self.destinations)):
             raise self.unreachable[0]
-        listed = [_catalog_entry(name, copies) for name, copies in found.items()]
-        return sorted(listed, key=lambda one: (one.created_at or "", one.name), reverse=True)
+        entries = [_catalog_entry(*item) for item in copies.items()]
+        return sorted(entries, key=lambda one: (one.created_at or "", one.name), reverse=True)
 
-    def find(self, name: str, *, whole: bool = False) -> CatalogEntry:
-        """One backup; raises NotFoundError, or BadRequestError for what is no name."""
-        backup_name.check(name)
-        for one in self.all(whole=whole):
+    def find(self, name: BackupName, *, ask_every: bool = False) -> CatalogEntry:
+        """One backup; raises NotFoundError."""
+        for one in self.all(ask_every=ask_every):
             if one.name == name:
                 return one
         if self.unreachable:
@@ -93,16 +93,20 @@ class Catalog:
             "List the backups to see which there are.",
         )
 
-    def destinations_of(self, listed: CatalogEntry) -> list[Destination]:
+    def kept_everywhere(self, manifest: Manifest) -> CatalogEntry:
+        """The entry of a backup that was just stored in all of them."""
+        stored = StoredBackup(manifest.name, manifest, None)
+        return _catalog_entry(manifest.name, [(each, stored) for each in self.destinations])
+
+    def destinations_of(self, entry: CatalogEntry) -> list[Destination]:
         """The destinations that keep a backup."""
-        return [self._destinations[name] for name in listed.destinations]
+        return [self._destinations[name] for name in entry.destinations]
 
-    def remove(self, listed: CatalogEntry) -> int:
+    def remove(self, entry: CatalogEntry) -> int:
         """Remove a backup from all of them; returns bytes freed."""
-        kept_in = [self._destinations[name] for name in listed.everywhere]
-        return sum(destination.delete(listed.name) for destination in kept_in)
+        return sum(self._destinations[name].delete(entry.name) for name in entry.copies_in)
 
-    def refuse_taken(self, name: str) -> None:
+    def refuse_taken(self, name: BackupName) -> None:
         """Raise ConflictError if one of them has a backup of this name."""
         for destination in self.destinations:
             try:
@@ -121,11 +125,17 @@ class Catalog:
             )
 
 
-def _catalog_entry(name: str, copies: list[tuple[Destination, StoredBackup]]) -> CatalogEntry:
-    everywhere = tuple(destination.name for destination, _ in copies)
+def _catalog_entry(
+    name: BackupName, copies: list[tuple[Destination, StoredBackup]]
+) -> CatalogEntry:
     # A damaged copy must not hide a whole one.
-    copies = [copy for copy in copies if copy[1].manifest is not None] or copies
-    first, entry = copies[0]
-    path = f"{first.where.rstrip('/')}/{name}"
-    kept_in = tuple(destination.name for destination, _ in copies)
-    return CatalogEntry(name, path, kept_in, entry.manifest, entry.fault, everywhere)
+    usable = [copy for copy in copies if copy[1].manifest is not None] or copies
+    first, stored = usable[0]
+    return CatalogEntry(
+        name,
+        f"{first.where.rstrip('/')}/{name}",
+        tuple(destination.name for destination, _ in usable),
+        stored.manifest,
+        stored.fault,
+        tuple(destination.name for destination, _ in copies),
+    )

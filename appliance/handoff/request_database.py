@@ -6,12 +6,27 @@ container serves as a standby, through the owner's Postgres.
 
 import socket
 import time
+from dataclasses import replace
+from typing import TypeVar
 
 from appliance import __version__
 from appliance.handoff import channel
-from appliance.handoff.channel import Channel, ChannelClosed, Message
+from appliance.handoff.channel import Channel, ChannelClosed
+from appliance.handoff.messages import (
+    HIGHEST_PROTOCOL,
+    LOWEST_PROTOCOL,
+    Accepted,
+    Busy,
+    Go,
+    Message,
+    Ready,
+    Refused,
+    Request,
+    Stopping,
+    Taken,
+)
 from appliance.handoff.phases import milliseconds
-from appliance.postgres import cluster
+from appliance.postgres import disk_space
 from appliance.storage import lock
 from appliance.storage.instances import InstanceDirectory
 from appliance.storage.lock import Owner
@@ -30,6 +45,8 @@ TAKE_LIMIT_S = 20.0
 _LOOK_EVERY_S = 0.01
 _ASK_AGAIN_EVERY_S = 0.25
 
+_M = TypeVar("_M", bound=Message)
+
 
 class _Refused(Exception):  # noqa: N818
     """The owner said no, or nothing. The text says why, for the log."""
@@ -40,21 +57,21 @@ class _Later(Exception):  # noqa: N818
 
 
 def request_database(
-    storage: Storage, directory: InstanceDirectory, listener: socket.socket
-) -> Message | None:
+    storage: Storage, directory: InstanceDirectory, own_agent: Channel
+) -> Taken | None:
     """Get the database from its owner, if another container owns it and lives.
 
-    Returns what our Postgres program said when it got the lock, together with the handover's
-    facts; None if there was nothing to request, or if this container stays a standby. Safe to call
-    again after a crash: no container requests it twice. Raises StorageError if Postgres could not
-    be started here.
+    Returns what our Postgres program told our agent when it got the lock, together with the
+    handoff's facts; None if there was nothing to request, or if this container stays a standby.
+    Safe to call again after a crash: no container requests it twice. Raises DiskSpaceError if
+    Postgres could not be started here.
     """
     if directory.has_requested() or directory.is_handoff_complete():
         return None
     deadline = time.monotonic() + LIMIT_S
     while (owner := _another_owner(storage, directory, deadline)) is not None:
         try:
-            return _receive_from(owner, storage, directory, listener, deadline)
+            return _receive_from(owner, storage, directory, own_agent, deadline)
         except _Refused as refusal:
             write_line(PROGRAM, f"staying a standby of container {owner.hostname}: {refusal}")
             return None
@@ -80,14 +97,14 @@ def _receive_from(
     owner: Owner,
     storage: Storage,
     directory: InstanceDirectory,
-    listener: socket.socket,
+    own_agent: Channel,
     deadline: float,
-) -> Message:
-    cluster.check_room(storage)
+) -> Taken:
+    disk_space.check_to_start(storage)
     directory.note_request()
     with _connect_to_owner(owner, storage) as owners_agent:
         phases_ms = _converse(owners_agent, owner, directory, deadline)
-    return _await_acquisition(listener) | {"phases_ms": phases_ms}
+    return replace(_await_acquisition(own_agent), phases_ms=phases_ms)
 
 
 def _connect_to_owner(owner: Owner, storage: Storage) -> Channel:
@@ -112,52 +129,50 @@ def _converse(
     """Have the owner stop its Postgres; returns what it took until then, in milliseconds."""
     started = time.monotonic()
     try:
-        owners_agent.send(
-            "claim",
-            protocol=channel.PROTOCOL,
-            instance=directory.name,
-            hostname=socket.gethostname(),
-            version=__version__,
-        )
-        _expect_message("accepted", owners_agent, ANSWER_LIMIT_S)
+        owners_agent.send(_request(directory))
+        _expect(Accepted, owners_agent, ANSWER_LIMIT_S)
         write_line(PROGRAM, f"requested the database from container {owner.hostname}")
-        ready = _expect_message("ready", owners_agent, deadline - time.monotonic())
-        phases_ms = dict(ready["phases_ms"])
+        ready = _expect(Ready, owners_agent, deadline - time.monotonic())
         if not directory.waits_since():
             raise _Refused("the Postgres program of this container does not wait for it")
-        owners_agent.send("go")
-        stopping_at = float(_expect_message("stopping", owners_agent, ANSWER_LIMIT_S)["at"])
-        return phases_ms | {"claim": milliseconds(started, stopping_at)}
+        owners_agent.send(Go())
+        stopping = _expect(Stopping, owners_agent, ANSWER_LIMIT_S)
+        return ready.phases_ms | {"claim": milliseconds(started, stopping.at)}
     except ChannelClosed as error:
         raise _Later from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise _Refused("its answer could not be understood") from error
 
 
-def _expect_message(kind: str, owners_agent: Channel, timeout_s: float) -> Message:
+def _request(directory: InstanceDirectory) -> Request:
+    return Request(
+        directory.name,
+        socket.gethostname(),
+        __version__,
+        lowest=LOWEST_PROTOCOL,
+        highest=HIGHEST_PROTOCOL,
+    )
+
+
+def _expect(kind: type[_M], owners_agent: Channel, timeout_s: float) -> _M:
     try:
-        message = owners_agent.receive(max(0.0, timeout_s))
+        message: Message = owners_agent.receive(max(0.0, timeout_s))
     except TimeoutError as error:
         raise _Refused(f"it did not answer within {timeout_s:.0f} s") from error
-    if message["type"] == "refused":
-        raise _Refused(str(message.get("reason", "it refused")))
-    if message["type"] == "busy":
+    if isinstance(message, Refused):
+        raise _Refused(message.reason)
+    if isinstance(message, Busy):
         raise _Later
-    if message["type"] != kind:
+    if not isinstance(message, kind):
         raise _Refused("its answer could not be understood")
     return message
 
 
-def _await_acquisition(listener: socket.socket) -> Message:
-    """Wait until our Postgres program has the lock; it says so to our own socket."""
-    deadline = time.monotonic() + TAKE_LIMIT_S
-    while (remaining := deadline - time.monotonic()) > 0:
-        accepted = channel.accept(listener, remaining)
-        if accepted is None:
-            continue
-        with accepted[0] as caller:
-            if accepted[1]["type"] == "taken":
-                return accepted[1]
-            caller.reply("busy")
-    # Whoever has it now keeps it: nobody requests it twice.
-    raise _Refused(f"its own Postgres did not take it within {TAKE_LIMIT_S:g} s")
+def _await_acquisition(own_agent: Channel) -> Taken:
+    """Wait until our Postgres program has the lock; it tells our agent, and that one passes it."""
+    try:
+        message: Message | None = own_agent.receive(TAKE_LIMIT_S)
+    except TimeoutError:
+        message = None
+    if not isinstance(message, Taken):
+        # Whoever has it now keeps it: nobody requests it twice.
+        raise _Refused(f"its own Postgres did not take it within {TAKE_LIMIT_S:g} s")
+    return message

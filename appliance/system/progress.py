@@ -4,12 +4,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import psycopg
-
-from appliance.database.connect import Connection
-
-_COPY_PROGRESS = "SELECT relid, bytes_processed FROM pg_stat_progress_copy WHERE datname = %s"
-
 
 @dataclass(frozen=True)
 class Step:
@@ -65,23 +59,3 @@ class Progress:
         elapsed = time.monotonic() - self._started
         left = elapsed * (self._total - done) / done if done and elapsed > 1 else None
         self._report(Step(self._phase, done, self._total, self._tables, left))
-
-
-class CopyProgress:
-    """What COPY has done in one database, looked up from beside it."""
-
-    def __init__(self, connection: Connection, database: str, progress: Progress) -> None:
-        self._connection = connection
-        self._database = database
-        self._progress = progress
-        self._bytes: dict[int, int] = {}
-
-    def update(self) -> None:
-        """Look once."""
-        try:
-            for table, size in self._connection.execute(_COPY_PROGRESS, (self._database,)):
-                self._bytes[table] = size
-        except psycopg.Error:
-            # If the database is gone, whoever does the work says so.
-            return
-        self._progress.at(sum(self._bytes.values()), len(self._bytes))

@@ -94,11 +94,10 @@ def test_who_has_no_key_or_another_one_is_told_and_changes_nothing(
             assert "No key is at hand for the backup made, which is encrypted." in said
             assert str(key.to_public()) in said
             assert "BACKUP_IDENTITY, or --identity FILE" in said
-            for more, given in (
-                (("--identity", str(file)), {}),
-                ((), {"BACKUP_IDENTITY": str(stranger)}),
+            for said in (
+                encrypting.refused(*words, "--identity", str(file)),
+                encrypting.refused(*words, BACKUP_IDENTITY=str(stranger)),
             ):
-                said = encrypting.refused(*words, *more, **given)
                 assert "No key at hand opens the backup made" in said
                 assert str(stranger) not in said
     assert f"opened by  {key.to_public()}\n" in encrypting.run("show", "made").stdout
@@ -131,30 +130,31 @@ def test_the_program_age_opens_it_too(
 
 
 def test_a_backup_that_a_passphrase_opens_needs_that_one(cli: BackupCommand, place: Path) -> None:
-    right = {"BACKUP_PASSPHRASE": "correct horse battery staple, and nine more words"}
-    wrong = {"BACKUP_PASSPHRASE": "correct horse battery staple, and ten more words"}
-    cli.run("create", "--name", "made", **right)
+    passphrase = "correct horse battery staple, and nine more words"
+    right = cli.given(BACKUP_PASSPHRASE=passphrase)
+    wrong = cli.given(BACKUP_PASSPHRASE="correct horse battery staple, and ten more words")
+    right.run("create", "--name", "made")
     with scene.unchanged(cli.appliance):
-        said = cli.refused("restore", "made", "--force", **wrong)
+        said = wrong.refused("restore", "made", "--force")
         assert "The passphrase does not open the backup made." in said
         assert "ten more words" not in said
         assert "BACKUP_PASSPHRASE, or --passphrase-file FILE" in cli.refused("verify", "made")
     before = scene.held_in(cli.appliance, "appliance")
-    cli.run("restore", "made", "--force", **right)
+    right.run("restore", "made", "--force")
     assert scene.held_in(cli.appliance, "appliance") == before
     file = place / "passphrase"
-    file.write_text(f"{right['BACKUP_PASSPHRASE']}\n")
+    file.write_text(f"{passphrase}\n")
     file.chmod(0o600)
     for words in (("verify", "made"), ("restore", "made", "--force")):
-        cli.run(*words, "--passphrase-file", str(file), **wrong)
+        wrong.run(*words, "--passphrase-file", str(file))
     identity = cli.folder / "made" / "identity.age"
     encrypting = identity.read_bytes()
     identity.write_bytes(encrypting[:-1] + bytes([encrypting[-1] ^ 1]))
-    said = cli.refused("verify", "made", **right)
+    said = right.refused("verify", "made")
     assert "In local: The backup made is damaged: identity.age was altered." in said
     identity.unlink()
     with scene.unchanged(cli.appliance):
-        said = cli.refused("restore", "made", "--force", **right)
+        said = right.refused("restore", "made", "--force")
         assert "The backup made is damaged: identity.age is missing." in said
 
 
@@ -163,7 +163,7 @@ def small_disk(place: Path) -> Iterator[Appliance]:
     """An appliance on a disk of its own."""
     (place / "disk").mkdir()
     size = f"size={DISK_MIB}m,mode=755"
-    mount = ["mount", "-t", "tmpfs", "-o", size, "none", place / "disk"]
+    mount = ["mount", "-t", "tmpfs", "-o", size, "none", str(place / "disk")]
     if os.geteuid() != 0 or subprocess.run(mount, check=False).returncode != 0:
         pytest.skip("needs the right to mount a disk")
     try:

@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from appliance.handoff import channel, successor
+from appliance.handoff.messages import Taken
 from appliance.storage import lock
 from appliance.storage.instances import InstanceDirectory
 from appliance.storage.lock import Owner
@@ -38,15 +39,9 @@ class Acquisition:
         was_ours = previous is not None and previous.instance == directory.name
         if not (self.waited or was_ours or directory.is_handoff_complete()):
             return
-        channel.tell(
-            directory.socket,
-            "taken",
-            at=self.at,
-            stopping_at=self.stopping_at,
-            prepared=time.monotonic(),
-            was_heir=self.was_successor,
-            previous=vars(previous) if previous else None,
-        )
+        prepared = time.monotonic()
+        taken = Taken(self.at, prepared, self.stopping_at, self.was_successor, previous)
+        channel.tell(directory.socket, taken)
 
 
 def acquire_lock(

@@ -1,0 +1,1 @@
+"""The long-lived program of ours, with tasks that the tests control."""
