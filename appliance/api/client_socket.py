@@ -2,15 +2,15 @@
 
 import socket
 import struct
+from typing import Any
 
 # Between two pieces of a request or of an answer. A client that stalls holds up a thread.
 STALL_TIMEOUT_S = 20.0
 
-_GATHERED_BYTES = 1 << 16
-
 
 class ClientSocket(socket.socket):
-    """It waits for a bounded time, which the kernel keeps, and sends an answer in one piece.
+    """It waits for a bounded time, which the kernel keeps, and sends the head of an answer with
+    what follows it.
 
     gunicorn sets the time several times in each request, and mostly reads nothing in between. So
     the kernel is told only when something is read. Python itself would look before each read and
@@ -24,7 +24,7 @@ class ClientSocket(socket.socket):
         self._limit_s = self._kept_s = STALL_TIMEOUT_S
         self._tell_kernel(socket.SO_RCVTIMEO, STALL_TIMEOUT_S)
         self._tell_kernel(socket.SO_SNDTIMEO, STALL_TIMEOUT_S)
-        self._gathered: list[bytes] | None = None
+        self._holds_head, self._head = False, b""
 
     def gettimeout(self) -> float:
         """Seconds that a read may wait."""
@@ -50,26 +50,31 @@ class ClientSocket(socket.socket):
         except BlockingIOError:
             raise TimeoutError("the client stalled") from None
 
-    def gather(self) -> None:
-        """Keep what is sent from now on, until `send_gathered`."""
-        self._gathered = []
+    def hold_head(self) -> None:
+        """Keep the next piece that is sent, the head of an answer, until more follows."""
+        self._holds_head = True
 
-    def send_gathered(self) -> None:
-        """Send it in one piece."""
-        gathered, self._gathered = self._gathered, None
-        if gathered:
-            self.sendall(b"".join(gathered))
+    def send_head(self) -> None:
+        """Send it, if nothing has followed."""
+        self._holds_head = False
+        if self._head:
+            self.sendall(b"")
 
     def sendall(self, data: bytes, flags: int = 0) -> None:  # type: ignore[override]
-        """Send, or gather what is small; raises TimeoutError if the client takes nothing."""
-        if self._gathered is not None and len(data) < _GATHERED_BYTES:
-            self._gathered.append(data)
+        """Send, with a head that was kept; raises TimeoutError if the client takes nothing."""
+        if self._holds_head:
+            self._holds_head, self._head = False, data
             return
-        self.send_gathered()
+        head, self._head = self._head, b""
         try:
-            super().sendall(data, flags)
+            super().sendall(head + data, flags)
         except BlockingIOError:
             raise TimeoutError("the client stalled") from None
+
+    def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
+        """Send a file after its head; raises TimeoutError if the client takes nothing."""
+        self.send_head()
+        return super().sendfile(file, offset, count)
 
     def _tell_kernel(self, option: int, seconds: float) -> None:
         whole, rest = divmod(max(seconds, 0.001), 1)

@@ -98,11 +98,11 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         """Have the app answer it."""
-        conn.sock.gather()
+        conn.sock.hold_head()
         try:
             return super().handle_request(req, conn)
         finally:
-            conn.sock.send_gathered()
+            conn.sock.send_head()
 
     def _may_stay(self) -> bool:
         return bool(self.alive and self._handed_over <= self.cfg.threads // 2)

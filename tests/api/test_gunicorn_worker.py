@@ -3,6 +3,7 @@
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -89,32 +90,41 @@ def test_a_client_that_takes_nothing_is_waited_for_until_the_limit(
         pair[0].sendall(bytes(10_000_000))
 
 
-def test_an_answer_leaves_in_one_piece(pair: tuple[ClientSocket, socket.socket]) -> None:
-    ours, far = pair
-    ours.gather()
-    ours.sendall(b"head ")
-    ours.sendall(b"body")
-    with pytest.raises(BlockingIOError):
-        far.recv(100)
-    ours.send_gathered()
-    assert far.recv(100) == b"head body"
-    ours.sendall(b"next")
-    assert far.recv(100) == b"next"
-
-
-def test_what_is_large_is_not_gathered_and_stays_in_order(
+def test_the_head_of_an_answer_leaves_with_what_follows_it(
     pair: tuple[ClientSocket, socket.socket],
 ) -> None:
     ours, far = pair
-    ours.gather()
+    ours.hold_head()
+    ours.sendall(b"head ")
+    with pytest.raises(BlockingIOError):
+        far.recv(100)
+    ours.sendall(b"body")
+    assert far.recv(100) == b"head body"
+    ours.sendall(b"what is streamed is not held back")
+    assert far.recv(100) == b"what is streamed is not held back"
+
+
+def test_a_head_that_nothing_follows_leaves_at_the_end(
+    pair: tuple[ClientSocket, socket.socket],
+) -> None:
+    ours, far = pair
+    ours.hold_head()
     ours.sendall(b"head")
-    ours.sendall(bytes(1 << 16))
-    ours.sendall(b"tail")
-    ours.send_gathered()
-    received = b""
-    while len(received) < (1 << 16) + 8:
-        received += far.recv(1 << 20)
-    assert (received[:4], received[-4:]) == (b"head", b"tail")
+    ours.send_head()
+    ours.send_head()
+    assert far.recv(100) == b"head"
+
+
+def test_a_file_comes_after_its_head(
+    pair: tuple[ClientSocket, socket.socket], tmp_path: Path
+) -> None:
+    ours, far = pair
+    (tmp_path / "file").write_bytes(b"content")
+    ours.hold_head()
+    ours.sendall(b"head ")
+    with (tmp_path / "file").open("rb") as file:
+        ours.sendfile(file)
+    assert far.recv(100) == b"head content"
 
 
 @pytest.mark.parametrize(
