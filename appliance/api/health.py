@@ -1,6 +1,5 @@
 """Is it running (/health), would a request be served now (/up), and if not, why (/ready)."""
 
-import os
 from typing import Any, Literal
 
 import falcon
@@ -8,15 +7,13 @@ from pydantic import BaseModel
 
 from appliance.api import probes
 from appliance.api.probes import Probe, ProbeResult
-from appliance.backups import backup_status
 from appliance.database.connect import Connection
 from appliance.database.units_of_work import Database
-from appliance.handoff import history
+from appliance.facts import DatabaseFacts, StorageFacts
+from appliance.handoff.history import Handoff
 from appliance.migrations.schema_check import SchemaGate, TrackState
 from appliance.settings import Settings
-from appliance.storage import instances
 from appliance.storage.instances import InstanceDirectory
-from appliance.storage.lock import read_owner
 from appliance.storage.paths import Storage
 from appliance.system import clock
 from appliance.web.endpoints import Endpoint
@@ -147,33 +144,29 @@ class _Checks:
         return {"ok": self._gate.open(), "message": state.message, **facts}
 
     def ownership(self) -> dict[str, Any]:
-        owner = read_owner(self._storage)
-        if owner is None:
+        found = StorageFacts(self._storage)
+        if (owner := found.owner) is None:
             return {"ok": True, "role": "none", "owner": None}
-        role = "owner" if owner.instance == self._instance else "standby"
-        others = [vars(one) for one in instances.living(self._storage)]
-        standbys = [one for one in others if one["instance"] != owner.instance]
         return {
             "ok": True,
-            "role": role,
+            "role": "owner" if owner.instance == self._instance else "standby",
             "settled": self._is_handoff_complete(),
             "owner": vars(owner),
-            "standbys": standbys,
+            "standbys": [vars(standby) for standby in found.standbys],
         }
 
     def handoffs(self) -> dict[str, Any]:
-        limit = probes.LIMIT_S
-        found = self._database.probe(lambda connection: history.latest(connection, 5), limit)
+        found = self._database.probe(_handoffs, probes.LIMIT_S)
         return {"ok": True, "latest": [handoff.to_json() for handoff in found]}
 
     def storage(self) -> dict[str, Any]:
-        free = self._storage.free_bytes()
+        space = StorageFacts(self._storage).disk_space
         # The API's user may write nothing here; what counts is whether the file system takes it.
-        writable = free > 0 and not os.statvfs(self._storage.root).f_flag & os.ST_RDONLY
-        return {"ok": writable, "free_bytes": free, "writable": writable}
+        writable = space.free_bytes > 0 and not space.read_only
+        return {"ok": writable, "free_bytes": space.free_bytes, "writable": writable}
 
     def backup(self) -> dict[str, Any]:
-        found = backup_status.read(self._storage)
+        found = StorageFacts(self._storage).backup
         return {"ok": found.ok, **found.to_json(clock.utc_now())}
 
 
@@ -219,6 +212,10 @@ class _Ready:
 
 def _round_trip(connection: Connection) -> None:
     connection.execute("SELECT 1").fetchone()
+
+
+def _handoffs(connection: Connection) -> list[Handoff]:
+    return DatabaseFacts(connection).handoffs
 
 
 def _track(state: TrackState) -> dict[str, Any]:

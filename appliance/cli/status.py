@@ -8,24 +8,19 @@ import psycopg
 
 from appliance import __version__
 from appliance.apps import registry
-from appliance.backups import backup_status
 from appliance.cli import context
 from appliance.cli.main import print_json
 from appliance.database import application_names
-from appliance.database.connect import Connection, connect, reason
+from appliance.database.connect import connect, reason
 from appliance.errors import ExitCode
-from appliance.handoff import history
-from appliance.migrations import schema_check
+from appliance.facts import DatabaseFacts, StorageFacts
 from appliance.migrations.schema_check import SchemaState
 from appliance.migrations.tracks import load_tracks
 from appliance.postgres import config
 from appliance.settings import Settings
-from appliance.storage import instances, lock
 from appliance.storage.paths import Storage
 from appliance.system import clock
 from appliance.system.text import counted, mebibytes, size
-
-SHOWN = 5
 
 
 @click.command()
@@ -43,18 +38,15 @@ def status(as_json: bool) -> int:
 
 def collect(settings: Settings, storage: Storage) -> dict[str, Any]:
     """Gather the facts; a database that does not answer is one of them."""
-    owner = lock.read_owner(storage)
+    found = StorageFacts(storage)
+    free = found.disk_space.free_bytes if found.exists else None
     return {
         "version": __version__,
-        "storage": {"path": str(storage.root), "free_bytes": _free(storage)},
-        "owner": {**asdict(owner), "running": lock.is_owned(storage)} if owner else None,
-        "standbys": [
-            asdict(instance)
-            for instance in instances.living(storage)
-            if owner is None or instance.instance != owner.instance
-        ],
+        "storage": {"path": str(storage.root), "free_bytes": free},
+        "owner": {**asdict(found.owner), "running": found.is_owned} if found.owner else None,
+        "standbys": [asdict(standby) for standby in found.standbys],
         "database": _database(settings, storage),
-        "backup": backup_status.read(storage).to_json(clock.utc_now()),
+        "backup": found.backup.to_json(clock.utc_now()),
     }
 
 
@@ -62,29 +54,20 @@ def _database(settings: Settings, storage: Storage) -> dict[str, Any]:
     tracks = load_tracks(registry.load(settings.app).tracks(), settings.client_migrations_dir)
     try:
         with connect(storage, config.OWNER_ROLE, program=application_names.STATUS) as connection:
+            found = DatabaseFacts(connection)
             return {
                 "ok": True,
-                **_facts(connection),
-                "migrations": _migrations(schema_check.read_schema_state(connection, tracks)),
-                "handoffs": _handoffs(connection),
+                **asdict(found.server),
+                "migrations": _migrations(found.schema(tracks)),
+                "handoffs": _handoffs(found),
             }
     except psycopg.Error as error:
         return {"ok": False, "error": reason(error)}
 
 
-def _facts(connection: Connection) -> dict[str, Any]:
-    row = connection.execute(
-        "SELECT current_setting('server_version'), pg_database_size(current_database()), "
-        "pg_postmaster_start_time(), (SELECT count(*) FROM pg_stat_activity "
-        "WHERE backend_type = 'client backend')"
-    ).fetchone()
-    names = ("server_version", "size_bytes", "started_at", "connections")
-    return dict(zip(names, row or (), strict=True))
-
-
-def _handoffs(connection: Connection) -> list[dict[str, Any]]:
+def _handoffs(found: DatabaseFacts) -> list[dict[str, Any]]:
     try:
-        return [handoff.to_json() for handoff in history.latest(connection, SHOWN)]
+        return [handoff.to_json() for handoff in found.handoffs]
     except psycopg.errors.UndefinedTable:
         # The schema is older than this version.
         return []
@@ -97,10 +80,6 @@ def _migrations(state: SchemaState) -> dict[str, Any]:
         "app": asdict(state.app) if state.app else None,
         "client": asdict(state.client),
     }
-
-
-def _free(storage: Storage) -> int | None:
-    return storage.free_bytes() if storage.root.exists() else None
 
 
 def _print(report: dict[str, Any]) -> None:

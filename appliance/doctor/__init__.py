@@ -8,6 +8,7 @@ from collections.abc import Callable
 from appliance.doctor import check_database, check_machine, check_storage
 from appliance.doctor.finding import Finding, Subject, of_error, ok, warning
 from appliance.errors import ApplianceError
+from appliance.facts import StorageFacts
 from appliance.settings import Environment
 from appliance.storage.paths import Storage
 
@@ -16,7 +17,8 @@ __all__ = ["Finding", "examine"]
 
 def examine(environment: Environment) -> list[Finding]:
     """Run every check; one that itself fails is a finding too."""
-    subject = Subject(environment.settings, Storage(environment.settings.storage_dir))
+    storage = Storage(environment.settings.storage_dir)
+    subject = Subject(environment.settings, StorageFacts(storage))
     findings = [finding.named("settings") for finding in _settings(environment)]
     for name, check in _CHECKS.items():
         try:

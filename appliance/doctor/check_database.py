@@ -6,10 +6,9 @@ from appliance.apps import registry
 from appliance.database import application_names
 from appliance.database.connect import connect, reason
 from appliance.doctor.finding import Finding, Subject, ok, problem, warning
-from appliance.migrations import schema_check
+from appliance.facts import DatabaseFacts
 from appliance.migrations.tracks import load_tracks
 from appliance.postgres import binaries, cluster, config
-from appliance.storage import lock
 from appliance.system import system_users
 
 
@@ -29,7 +28,7 @@ def schema(subject: Subject) -> Finding:
         with connect(
             subject.storage, config.OWNER_ROLE, program=application_names.DOCTOR
         ) as connection:
-            state = schema_check.read_schema_state(connection, tracks)
+            state = DatabaseFacts(connection).schema(tracks)
     except psycopg.Error as error:
         return _unanswered(subject, error)
     if not state.in_sync:
@@ -44,6 +43,6 @@ def schema(subject: Subject) -> Finding:
 
 def _unanswered(subject: Subject, error: psycopg.Error) -> Finding:
     text = f"not looked at: the database does not answer ({reason(error)})"
-    if lock.is_owned(subject.storage):
+    if subject.facts.is_owned:
         return problem(text, "Somebody owns it, so it should: look at the log.")
     return warning(text, "Start it: appliance up")

@@ -27,14 +27,13 @@ def folder(subject: Subject) -> Finding:
 
 def disk(subject: Subject) -> Finding:
     """Is there room?"""
-    storage = subject.storage
-    if not storage.root.exists():
+    if not subject.facts.exists:
         return warning("not looked at: the storage does not exist yet", _FIRST_START)
-    free = storage.free_bytes()
-    text = f"{mebibytes(free)} of {mebibytes(storage.total_bytes())} are free"
-    if free < disk_space.BYTES_TO_START:
+    space = subject.facts.disk_space
+    text = f"{mebibytes(space.free_bytes)} of {mebibytes(space.total_bytes)} are free"
+    if space.free_bytes < disk_space.BYTES_TO_START:
         return problem(text, "The database does not start on a full disk: make room.")
-    if free < _FREE_BYTES_WARNING:
+    if space.free_bytes < _FREE_BYTES_WARNING:
         return warning(text, "Make room before it is full.")
     return ok(text)
 
@@ -64,9 +63,8 @@ def locks(subject: Subject) -> Finding:
 
 def owner(subject: Subject) -> Finding:
     """Who owns the database now?"""
-    last = lock.read_owner(subject.storage)
-    if not lock.is_owned(subject.storage):
+    if not subject.facts.is_owned:
         return ok("nobody owns the database now; it is not running")
-    if last is None:
+    if (last := subject.facts.owner) is None:
         return ok("somebody owns the database")
     return ok(f"{last.hostname} ({last.instance}) owns the database since {last.since}")

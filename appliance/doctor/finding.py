@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from appliance.errors import ApplianceError
+from appliance.facts import StorageFacts
 from appliance.settings import Settings
 from appliance.storage.paths import Storage
 
@@ -17,7 +18,12 @@ class Subject:
     """What is looked at."""
 
     settings: Settings
-    storage: Storage
+    facts: StorageFacts
+
+    @property
+    def storage(self) -> Storage:
+        """Where everything lies."""
+        return self.facts.storage
 
 
 @dataclass(frozen=True)

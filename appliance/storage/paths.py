@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.errors import StorageError
-from appliance.system.limits import disk_space
+from appliance.system.limits import DiskSpace, disk_space
 from appliance.system.system_users import SystemUser, SystemUsers
 
 DEFAULT_ROOT = Path("/storage")
@@ -157,11 +157,11 @@ class Storage:
 
     def free_bytes(self) -> int:
         """Bytes that an unprivileged user may still write here."""
-        return disk_space(self.root).free_bytes
+        return self.disk_space().free_bytes
 
-    def total_bytes(self) -> int:
-        """Size of the file system."""
-        return disk_space(self.root).total_bytes
+    def disk_space(self) -> DiskSpace:
+        """The file system that it lies on; raises OSError if there is no storage."""
+        return disk_space(self.root)
 
     def prepare(self, users: SystemUsers) -> None:
         """Make the folders with their owners and modes. What is there already keeps its content."""

@@ -51,12 +51,17 @@ class DiskSpace:
 
     free_bytes: int
     total_bytes: int
+    read_only: bool = False
 
 
 def disk_space(folder: Path) -> DiskSpace:
     """Ask the file system of a folder; raises OSError."""
     status = os.statvfs(folder)
-    return DiskSpace(status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize)
+    return DiskSpace(
+        free_bytes=status.f_bavail * status.f_frsize,
+        total_bytes=status.f_blocks * status.f_frsize,
+        read_only=bool(status.f_flag & os.ST_RDONLY),
+    )
 
 
 def _machine_memory_bytes() -> int:

@@ -152,6 +152,15 @@ def test_names_on_the_volume_are_in_two_files_only() -> None:
     assert modules_where(text_of(*names)) == written
 
 
+def test_what_ready_status_and_doctor_show_is_looked_up_in_facts() -> None:
+    showing = {"api/health.py", "cli/status.py"}
+    showing |= {str(file.relative_to(ROOT / "appliance")) for file in PROGRAM if _is_check(file)}
+    looked_up = name_of("read_owner", "living", "latest", "read_schema_state", "backup_status")
+    assert "facts.py" in modules_where(looked_up)
+    assert modules_where(looked_up) & showing == set()
+    assert modules_where(name_of("StorageFacts", "DatabaseFacts")) <= showing
+
+
 def test_no_file_is_too_long_to_be_read_at_once() -> None:
     long = {
         str(file.relative_to(ROOT)): length
@@ -205,3 +214,7 @@ def test_every_module_says_what_it_is() -> None:
 )
 def test_these_rules_see_what_they_forbid(code: str, occurs: Occurs) -> None:
     assert any(occurs(node) for node in ast.walk(ast.parse(code)))
+
+
+def _is_check(file: Path) -> bool:
+    return file.parent.name == "doctor"

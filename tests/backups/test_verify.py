@@ -56,7 +56,7 @@ def test_what_was_proven_is_noted_with_figures(cli: BackupCommand, copied: Path)
     noted = backup_status.read(cli.appliance.storage)
     assert noted.proof == noted.proven
     assert noted.proof is not None
-    assert (noted.proof.name, noted.proof.ok, noted.proof.tables) == ("made", True, 10)
+    assert (noted.proof.name, noted.proof.ok, noted.proof.tables) == ("made", True, 11)
     manifest = json.loads((copied / "manifest.json").read_text())
     assert noted.proof.rows == sum(table["rows"] for table in _database(manifest)["tables"])
     assert noted.proof.seconds > 0

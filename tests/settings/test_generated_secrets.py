@@ -18,8 +18,7 @@ from tests.harness.appliance import Appliance
 CHILD = """
 import sys
 from pathlib import Path
-from appliance import generated_secrets
-from appliance.settings import Settings
+from appliance.settings import Settings, generated_secrets
 from appliance.storage.paths import Storage
 print("ready", flush=True)
 sys.stdin.readline()
