@@ -13,6 +13,9 @@ from bench.redeploy import table
 from tests.bench import test_backups
 from tests.harness.fast import skip_if_fast
 
+# One run of everything, which ends itself after 300 s.
+pytestmark = pytest.mark.time_limit(330)
+
 FIGURES = {
     ("cold boot to 200 on /up", "ms"),
     ("warm boot to 200 on /up", "ms"),
