@@ -18,6 +18,9 @@ from bench.backups.programs import Sample
 from bench.backups.table import Found
 from bench.figures import Figure
 from bench.redeploy.outcome import Outcome
+from tests.harness import speed
+
+pytestmark = pytest.mark.time_limit(400)
 
 FIGURES = {
     *(
@@ -141,7 +144,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any], 
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=300 * speed.scale(),
     )
     assert ran.returncode == 0, ran.stderr + ran.stdout
     (path,) = results.iterdir()
