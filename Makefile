@@ -15,7 +15,7 @@ up: $(VENV)/runtime.stamp  ## Run the appliance here: PORT (8080), STORAGE_DIR (
 	@PORT="$${PORT:-8080}" STORAGE_DIR="$${STORAGE_DIR:-$$PWD/storage}" exec $(BIN)/appliance up
 
 check: lint  ## For a change in hand: lint, types, and the tests that start nothing (two minutes)
-	@$(BIN)/python -m pytest -q --fast -n auto --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -q -rfE --fast -n auto --dist loadfile --durations=5 $(ARGS)
 
 test: $(VENV)/dev.stamp  ## Run every test that this machine can run
 	@$(BIN)/python -m pytest $(ARGS)

@@ -10,6 +10,7 @@ import pytest
 from appliance.api.app import document
 from appliance.apps.books.books import BOOKS
 from tests.api.conftest import Server
+from tests.harness import speed
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 OPTIONS = (
@@ -29,7 +30,11 @@ def page(server: Server, tmp_path: Path) -> "subprocess.CompletedProcess[str]":
     assert BROWSER, "no browser, although this is CI"
     command = [BROWSER, *OPTIONS.split(), f"--user-data-dir={tmp_path / 'profile'}"]
     return subprocess.run(
-        [*command, f"{server.url}/docs"], capture_output=True, text=True, timeout=120, check=True
+        [*command, f"{server.url}/docs"],
+        capture_output=True,
+        text=True,
+        timeout=120 * speed.scale(),
+        check=True,
     )
 
 

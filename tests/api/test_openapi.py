@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from appliance.backups.format import backup_name
 from tests.api.backup_client import BackupClient
 from tests.api.conftest import Books, Client, Server
@@ -24,6 +26,8 @@ def test_a_property_based_client_finds_no_difference_between_document_and_answer
     assert "No issues found" in said, said + server.log.read_text()
 
 
+# A client that tries hundreds of requests, some of which make and restore backups.
+@pytest.mark.time_limit(300)
 def test_nor_does_it_where_backups_are_made_restored_and_removed(
     backup_client: BackupClient,
 ) -> None:

@@ -127,7 +127,6 @@ def nodes(file: Path) -> Iterator[ast.AST]:
             {"database/application_names.py"},
             id="names that Postgres knows us by are in one file",
         ),
-        pytest.param(text_of("app"), {"postgres/config.py"}, id="the API's role, too"),
         pytest.param(name_of("TYPE_CHECKING"), set(), id="no import hides from the layers"),
         pytest.param(name_of("link", "hardlink_to"), set(), id="no hardlinks"),
         pytest.param(imports_of("tests", "bench"), set(), id="the program knows no tests"),

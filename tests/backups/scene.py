@@ -16,14 +16,14 @@ from psycopg import sql
 from appliance.backups import audit
 from appliance.system import system_users
 from tests.backups.destinations.servers import BUCKET, Server
-from tests.harness import command, processes
+from tests.harness import command, processes, speed
 from tests.harness.appliance import Appliance
 from tests.harness.command import COMMAND
 from tests.harness.waiting import wait_until
 from tests.scenarios.bookkeeper import transaction
 
 TRANSACTIONS = 3
-LIMIT_S = 120.0
+LIMIT_S = 120.0 * speed.scale()
 
 _DATABASES = """
     SELECT oid::int, datname, pg_get_userbyid(datdba) FROM pg_database

@@ -17,6 +17,7 @@ from tests.backups import scene
 from tests.backups.scene import TRANSACTIONS, BackupCommand
 from tests.handoff.client import Client
 from tests.handoff.load import Load
+from tests.harness import speed
 from tests.harness.appliance import Appliance, ending
 from tests.harness.postgres_program import PostgresProgram
 from tests.harness.waiting import wait_until
@@ -101,6 +102,7 @@ _DYING_AT_THE_END = """
 import sys, psycopg
 from appliance.backups.server import databases
 from appliance.entry import main
+from tests.harness import speed
 
 calls, drop = [], databases.drop_temporary
 
@@ -124,7 +126,7 @@ def test_what_was_restored_is_told_though_the_old_data_could_not_be_removed(
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=120 * speed.scale(),
     )
     assert (restore.returncode, restore.stderr) == (0, "")
     assert restore.stdout.startswith("Restored made:")

@@ -18,6 +18,10 @@ from bench.backups.programs import Sample
 from bench.backups.table import Found
 from bench.figures import Figure
 from bench.redeploy.outcome import Outcome
+from tests.harness import speed
+from tests.harness.fast import skip_if_fast
+
+pytestmark = pytest.mark.time_limit(400)
 
 FIGURES = {
     *(
@@ -130,6 +134,7 @@ def test_a_size_that_is_none_is_refused(text: str, monkeypatch: pytest.MonkeyPat
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any], list[Path]]:
     """The table, the document, and what is left of a quick run of this part."""
+    skip_if_fast()
     results, folder = (tmp_path_factory.mktemp(name) for name in ("results", "b"))
     for path in (folder, *folder.parents[:2]):
         path.chmod(path.stat().st_mode | 0o011)
@@ -141,7 +146,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any], 
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=300 * speed.scale(),
     )
     assert ran.returncode == 0, ran.stderr + ran.stdout
     (path,) = results.iterdir()

@@ -11,7 +11,10 @@ import pytest
 
 from bench.redeploy import table
 from tests.bench import test_backups
+from tests.harness import speed
 from tests.harness.fast import skip_if_fast
+
+pytestmark = pytest.mark.time_limit(400)
 
 FIGURES = {
     ("cold boot to 200 on /up", "ms"),
@@ -39,7 +42,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=300 * speed.scale(),
     )
     assert ran.returncode == 0, ran.stderr + ran.stdout
     (path,) = results.iterdir()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness import speed
 from tests.harness.appliance import Appliance, ending
 from tests.harness.command import COMMAND
 from tests.harness.prepared import prepared_storage
@@ -33,7 +34,7 @@ def run(storage_folder: Path) -> Run:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=60 * speed.scale(),
         )
 
     return call

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.documents.markdown import ROOT, Block, blocks
+from tests.harness import speed
 from tests.harness.appliance import Appliance
 
 RUN = "run"
@@ -64,7 +65,7 @@ def run(document: Path, appliance: Appliance) -> list[str]:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=60 * speed.scale(),
         check=False,
     )
     assert result.returncode == 0, f"{document.name}:\n{result.stdout}\n{result.stderr}"

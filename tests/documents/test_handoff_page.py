@@ -16,7 +16,10 @@ import pytest
 from appliance import handoff
 from tests.documents import markdown, messages
 from tests.documents.markdown import ROOT
+from tests.harness import speed
 from tests.harness.appliance import Appliance
+
+pytestmark = pytest.mark.time_limit(300)
 
 PAGE = ROOT / "docs" / "handoff.md"
 README = ROOT / "README.md"
@@ -97,7 +100,7 @@ def in_a_terminal(commands: str, appliance: Appliance) -> str:
         env={**appliance.environment, "PATH": search},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=240 * speed.scale(),
         check=True,
     )
     return result.stdout

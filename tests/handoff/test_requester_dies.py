@@ -3,10 +3,12 @@
 Each step is held open, so that the kill cannot miss it.
 """
 
+import errno
 import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -75,9 +77,23 @@ def between_lock_and_postgres(owner: Appliance, new: Appliance) -> Iterator[None
     os.mkfifo(file)
     new.start()
     scene.wait_for_line(new, scene.OWNS_NOW)
-    kept.rename(file)
-    yield
+    writer = wait_until(lambda: _open_to_write(file), "the configuration is read")
+    try:
+        kept.rename(file)
+        yield
+    finally:
+        os.close(writer)
     assert "ready to accept connections" not in new.log
+
+
+def _open_to_write(pipe: Path) -> int | None:
+    """A descriptor that keeps the reader of the pipe waiting; None while nobody reads it."""
+    try:
+        return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        return None
 
 
 STEPS = (

@@ -23,7 +23,7 @@ from appliance.postgres import config
 from appliance.settings import variables
 from appliance.storage.paths import Storage
 from appliance.web import api_keys
-from tests.harness import command, locks, processes
+from tests.harness import command, locks, processes, speed
 from tests.harness.command import COMMAND
 from tests.harness.fast import skip_if_fast
 from tests.harness.processes import Process
@@ -165,7 +165,7 @@ class Appliance:
 
     def run(self, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
         """Run an `appliance` command with this appliance's environment."""
-        result = command.run(list(arguments), self.environment, COMMAND_LIMIT_S)
+        result = command.run(list(arguments), self.environment, COMMAND_LIMIT_S * speed.scale())
         assert result.returncode == 0 or not check, f"{arguments}: {result.stderr}"
         return result
 

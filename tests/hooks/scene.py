@@ -14,7 +14,7 @@ from pathlib import Path
 import appliance
 from appliance.storage import copy_detection
 from appliance.storage.paths import Storage
-from tests.harness import locks, processes
+from tests.harness import locks, processes, speed
 from tests.harness.appliance import Appliance, ending
 from tests.harness.command import COMMAND
 from tests.harness.postgres_program import PostgresProgram
@@ -22,7 +22,7 @@ from tests.harness.waiting import wait_until
 
 ROOT = Path(appliance.__file__).parents[1]
 HOOKS = ROOT / "hooks"
-LIMIT_S = 90.0
+LIMIT_S = 90.0 * speed.scale()
 
 _STATE = """
     SELECT t.id, count(p.*), coalesce(sum(p.amount), -1)

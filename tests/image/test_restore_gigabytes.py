@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
+import pytest
 from docker.errors import APIError
 from docker.models.containers import Container
 
@@ -17,6 +18,8 @@ from tests.image.contained import processes
 from tests.image.test_resources import oom_kills
 from tests.platform import backup, restore
 from tests.platform.containers import Executed, execute
+
+pytestmark = pytest.mark.time_limit(600)
 
 GIGABYTES = float(os.environ.get("RESTORE_GIGABYTES", "0.1"))
 BYTES_OF_A_ROW = 200

@@ -102,7 +102,8 @@ def requests_seen(appliance: Appliance) -> list[str]:
 def files_open_for_writing(pid: int) -> list[Path]:
     """Regular files with a name that a process has open for writing."""
     found = []
-    for link in Path(f"/proc/{pid}/fd").iterdir():
+    # A program that has done its work may end while it is looked at: then it has none open.
+    for link in links_to_open_files(pid):
         try:
             status = link.stat()
             flags = int(Path(f"/proc/{pid}/fdinfo/{link.name}").read_text().split()[3], 8)
@@ -111,3 +112,10 @@ def files_open_for_writing(pid: int) -> list[Path]:
         if stat.S_ISREG(status.st_mode) and flags & os.O_ACCMODE and status.st_nlink:
             found.append(link.readlink())
     return found
+
+
+def links_to_open_files(pid: int) -> list[Path]:
+    try:
+        return list(Path(f"/proc/{pid}/fd").iterdir())
+    except FileNotFoundError:
+        return []

@@ -15,6 +15,7 @@ import requests
 
 from tests.harness import processes
 from tests.harness.appliance import Appliance
+from tests.harness.fast import skip_if_fast
 from tests.harness.waiting import wait_until
 
 CHECKOUT = Path(__file__).parents[2]
@@ -61,6 +62,7 @@ def test_sigterm_during_the_start_ends_everything(
 
 
 def test_ctrl_c_stops_make_up_and_a_second_make_up_finds_its_data(storage_folder: Path) -> None:
+    skip_if_fast()
     if subprocess.run(["make", "-q", STAMP], cwd=CHECKOUT, check=False).returncode != 0:
         pytest.skip("the environment is older than its pins; run it with make test")
     looked_at = Appliance(storage_folder)
