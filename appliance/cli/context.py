@@ -15,7 +15,7 @@ from appliance.postgres import config
 from appliance.settings import Settings
 from appliance.storage.paths import Storage
 from appliance.system import system_users
-from appliance.system.log import use_format
+from appliance.system.log import show_debug
 from appliance.system.system_users import SystemUsers
 
 _NOT_MIGRATED = (errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedColumn)
@@ -24,7 +24,9 @@ _NOT_MIGRATED = (errors.UndefinedTable, errors.InvalidSchemaName, errors.Undefin
 def load() -> tuple[Settings, Storage]:
     """Read the environment; raises SettingsError that names every fault."""
     configured = environment.load().settings
-    use_format(configured.log_format)
+    if configured.log_level == "debug":
+        # On standard output are answers.
+        show_debug(2)
     return configured, Storage(configured.storage_dir)
 
 

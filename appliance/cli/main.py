@@ -4,6 +4,7 @@ import importlib
 import json
 import signal
 import sys
+import traceback
 from datetime import date
 from types import FrameType
 from typing import Any
@@ -12,6 +13,10 @@ import click
 
 from appliance import __version__
 from appliance.errors import ApplianceError, ExitCode
+from appliance.system import log
+
+_PROGRAM = "appliance"
+_VERBOSE = "--verbose"
 
 # Loaded when they are called: `appliance up` must not carry what it does not run.
 _COMMANDS = {
@@ -46,6 +51,14 @@ class _Lazy(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's own
         return list(_COMMANDS)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # It may stand anywhere: people put it where they notice that they want it.
+        ours = args[: args.index("--")] if "--" in args else args
+        if _VERBOSE in ours:
+            others = [word for word in ours if word != _VERBOSE]
+            args = [_VERBOSE, *others, *args[len(ours) :]]
+        return super().parse_args(ctx, args)
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in _COMMANDS:
             return None
@@ -56,11 +69,16 @@ class _Lazy(click.Group):
 
 @click.group(cls=_Lazy, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="appliance %(version)s")
-def cli() -> None:
+@click.option(_VERBOSE, is_flag=True, help="Show each program that is run, and its time.")
+def cli(*, verbose: bool) -> None:
     """Run a web application and its Postgres 16 together.
 
     Settings come from the environment: see `appliance env`.
     """
+    if verbose:
+        from appliance import settings
+
+        settings.set_variable("LOG_LEVEL", "debug")
 
 
 class _Terminated(KeyboardInterrupt):
@@ -80,9 +98,7 @@ def main(arguments: list[str] | None = None) -> int:
         click.echo(" ".join(["appliance: broken off.", *notes]), err=True)
         return _exit_code(abort.__cause__)
     except ApplianceError as error:
-        click.echo(f"appliance: {error.message}", err=True)
-        if error.hint:
-            click.echo(f"  {error.hint}", err=True)
+        _tell(error.message, error.hint)
         return error.exit_code
     except BrokenPipeError:
         # Whoever read the output has gone; Python would complain once more when it ends.
@@ -90,9 +106,16 @@ def main(arguments: list[str] | None = None) -> int:
         return ExitCode.FAILURE
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        click.echo(f"appliance: {error.strerror or error}{where}.", err=True)
-        click.echo("  Run it as root, or as the user that the appliance runs as.", err=True)
+        _tell(
+            f"{error.strerror or error}{where}.",
+            "Run it as root, or as the user that the appliance runs as.",
+        )
         return ExitCode.STORAGE if error.filename else ExitCode.FAILURE
+    except Exception:
+        if not log.writes_json():
+            raise
+        log.write_block(_PROGRAM, traceback.format_exc())
+        result = ExitCode.FAILURE
     return int(result or 0)
 
 
@@ -100,6 +123,16 @@ def _terminate(_number: int, _frame: FrameType | None) -> None:
     # Whoever sends it twice, as timeout(1) does, must not break off the clearing up.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise _Terminated
+
+
+def _tell(message: str, hint: str) -> None:
+    """Say what went wrong: to people, or in the log of `appliance up` if programs read it."""
+    if log.writes_json():
+        log.write_block(_PROGRAM, f"{message} {hint}".strip())
+    else:
+        click.echo(f"{_PROGRAM}: {message}", err=True)
+        if hint:
+            click.echo(f"  {hint}", err=True)
 
 
 def _exit_code(cause: BaseException | None) -> int:

@@ -10,7 +10,7 @@ from appliance import settings as environment
 from appliance.settings import Settings
 from appliance.storage.paths import Storage
 from appliance.system import system_users
-from appliance.system.log import use_format, write_line
+from appliance.system.log import show_debug, use_format, write_line
 
 
 @click.command()
@@ -97,8 +97,10 @@ def _warn_of_missing_copies(settings: Settings, storage: Storage) -> None:
 
 
 def _load() -> Settings:
+    use_format(environment.log_format())
     loaded = environment.load()
-    use_format(loaded.settings.log_format)
+    if loaded.settings.log_level == "debug":
+        show_debug()
     for warning in loaded.warnings:
         write_line("settings", warning, level="warning")
     return loaded.settings

@@ -4,7 +4,7 @@ A field's name in upper case is its variable; `NAME_FILE` names a file that hold
 empty value counts as unset. Nothing outside this package reads the environment.
 """
 
-from appliance.settings.environment import Environment, load
+from appliance.settings.environment import Environment, load, log_format
 from appliance.settings.exporting import export, set_variable
 from appliance.settings.schema import APPS, Settings, Variable, variables
 from appliance.settings.secret_rules import (
@@ -29,6 +29,7 @@ __all__ = [
     "export",
     "generate_secret",
     "load",
+    "log_format",
     "set_variable",
     "table",
     "variables",

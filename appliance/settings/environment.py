@@ -41,6 +41,13 @@ def load(environ: Mapping[str, str] | None = None) -> Environment:
     return Environment(settings, warnings)
 
 
+def log_format() -> str:
+    """The setting LOG_FORMAT alone, so that faults of the others can be told in it."""
+    reader = _Reader(os.environ)
+    reader.read("LOG_FORMAT", variables()["LOG_FORMAT"])
+    return str(reader.values.get("log_format", Settings.log_format))
+
+
 @dataclass
 class _Reader:
     """Collects values, faults and warnings, one variable at a time."""

@@ -89,6 +89,11 @@ class Settings:
         "Form of the log: lines for people, or an object in each line for programs.",
         default="text",
     )
+    log_level: str = _variable(
+        rules.one_of("info", "debug"),
+        "With debug the log also has each program that is run, and how long it took.",
+        default="info",
+    )
     client_migrations_dir: Path | None = _variable(
         rules.folder(), "Folder with your app's own migrations, 0001_name.sql and so on."
     )

@@ -4,6 +4,7 @@ Each imports only what it needs: memory is counted in megabytes here.
 """
 
 import sys
+import traceback
 from collections.abc import Callable
 from functools import partial
 
@@ -15,8 +16,8 @@ from appliance.settings import Settings
 from appliance.storage.paths import Storage
 from appliance.system import system_users
 from appliance.system.limits import detect
-from appliance.system.log import use_format, write_block, write_line
-from appliance.system.process import adopt_log_descriptor, end_with_parent
+from appliance.system.log import show_debug, use_format, write_block, write_line
+from appliance.system.process import adopt_log_descriptor, end_with_parent, errors_to_output
 
 _INTERRUPTED = 130
 _ORPHANED = 1
@@ -35,14 +36,22 @@ def _guarded(name: str, action: Callable[..., int | None], *arguments: object) -
     except ApplianceError as error:
         write_block(name, str(error))
         return error.exit_code
+    except Exception:
+        write_block(name, traceback.format_exc())
+        return ExitCode.FAILURE
     except KeyboardInterrupt:
         # A standby that is stopped: Postgres' stop signal reaches it before it is Postgres.
         return _INTERRUPTED
 
 
 def _run(name: str) -> int | None:
+    use_format(settings.log_format())
     configured = settings.load().settings
-    use_format(configured.log_format)
+    if configured.log_level == "debug":
+        show_debug()
+    if configured.log_format == "text":
+        # It needs no other form, so it can go the short way.
+        errors_to_output()
     end_with_parent()
     if _is_orphan(configured):
         write_line(name, "not started: its supervisor is gone", level="error")
@@ -67,6 +76,7 @@ def _postgres(configured: Settings) -> None:
     from appliance.postgres import binaries, exec_postgres
     from appliance.storage import lock
     from appliance.storage.instances import InstanceDirectory
+    from appliance.supervision.program_output import postgres_options
 
     settings.set_variable("LD_LIBRARY_PATH", str(binaries.libraries()))
     storage, users = Storage(configured.storage_dir), system_users.detect()
@@ -83,6 +93,7 @@ def _postgres(configured: Settings) -> None:
         descriptor,
         locks_exclude=locks_exclude,
         when_prepared=lambda: acquisition.report(InstanceDirectory(storage, instance)),
+        options=postgres_options(configured.log_format),
     )
 
 

@@ -19,8 +19,10 @@ from supervisor.states import SupervisorStates
 from supervisor.supervisord import Supervisor
 
 from appliance.errors import FINAL, ExitCode
+from appliance.supervision.program_output import READ_BYTES, ProgramOutput
 from appliance.system import stop_signals
 from appliance.system.log import write_line
+from appliance.system.process import PIPE_BYTES
 
 PROGRAM = "supervisor"
 CONFIGURATION = Path("/etc/appliance/supervisord.conf")
@@ -81,6 +83,7 @@ class _Options(ServerOptions):  # type: ignore[misc]  # it has no types
         super().__init__()
         self.policy = RestartPolicy()
         self.waker = _Waker()
+        self._outputs: dict[str, ProgramOutput] = {}
 
     def setsignals(self) -> None:
         super().setsignals()
@@ -104,6 +107,7 @@ class _Options(ServerOptions):  # type: ignore[misc]  # it has no types
         pid, status = super().waitpid()
         process = self.pidhistory.get(pid)
         if process is not None:
+            self._hear_out(process)
             # supervisord starts programs before it reaps: without this, a second later. That is
             # soon enough for a Postgres that was handed to another container, and leaves that
             # one the processor.
@@ -112,12 +116,26 @@ class _Options(ServerOptions):  # type: ignore[misc]  # it has no types
             self._program_ended(process, status)
         return pid, status
 
+    def hear(self, event: Any) -> None:
+        """A program has said something beside the log."""
+        name = event.process.config.name
+        self._outputs.setdefault(name, ProgramOutput(name)).add(event.data)
+
     def give_up(self, program: str, exit_code: int | None) -> None:
         """End everything with a code that is never zero."""
         known = exit_code in set(ExitCode) and exit_code
         self.exit_code = int(known or ExitCode.FAILURE)
         write_line(PROGRAM, f"{program} cannot be kept running; stopping everything", level="error")
         self.mood = SupervisorStates.SHUTDOWN
+
+    def _hear_out(self, process: Any) -> None:
+        # supervisord itself reads once, which can be less than the pipe holds.
+        for dispatcher in process.dispatchers.values():
+            for _ in range(PIPE_BYTES // READ_BYTES + 1):
+                if dispatcher.readable():
+                    dispatcher.handle_read_event()
+        if output := self._outputs.pop(process.config.name, None):
+            output.end()
 
     def _program_ended(self, process: Any, status: int) -> None:
         name, exit_code = process.config.name, os.waitstatus_to_exitcode(status)
@@ -137,6 +155,7 @@ class _Options(ServerOptions):  # type: ignore[misc]  # it has no types
 class _Supervisor(Supervisor):  # type: ignore[misc]  # it has no types
     def runforever(self) -> None:
         events.subscribe(events.ProcessStateFatalEvent, self._cannot_start)
+        events.subscribe(events.ProcessLogStdoutEvent, self.options.hear)
         # It waits for an event, up to a second, before it starts the first program.
         self.options.waker.wake()
         super().runforever()

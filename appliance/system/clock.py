@@ -15,4 +15,18 @@ def timestamp() -> str:
 
 def timestamp_ms() -> str:
     """The same in milliseconds, `2026-11-20T13:00:00.123Z`: for what happens within a second."""
-    return utc_now().strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    return _in_milliseconds(utc_now())
+
+
+def epoch_timestamp_ms(seconds: float) -> str:
+    """The same of seconds since 1970.
+
+    >>> epoch_timestamp_ms(1732712345.033)
+    '2024-11-27T12:59:05.033Z'
+    """
+    # What binary fractions cannot hold exactly must not be cut to the millisecond before.
+    return _in_milliseconds(datetime.fromtimestamp(seconds + 0.0005, UTC))
+
+
+def _in_milliseconds(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"

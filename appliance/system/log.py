@@ -12,7 +12,7 @@ from typing import Literal
 
 from appliance.system.clock import timestamp_ms
 
-Level = Literal["info", "warning", "error"]
+Level = Literal["debug", "info", "warning", "error"]
 Value = str | int | float | None
 
 _STDOUT = 1
@@ -23,8 +23,9 @@ _ESCAPED = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} |
 }
 _NEEDS_NO_QUOTES = re.compile(r'[^\s"=\\]+')
 
-# The setting LOG_FORMAT; each program says it once, when it has read its settings.
+# The settings LOG_FORMAT and LOG_LEVEL; each program says them once, when it has read its settings.
 _format = "text"
+_debug_descriptor: int | None = None
 
 
 def use_format(name: str) -> None:
@@ -33,33 +34,38 @@ def use_format(name: str) -> None:
     _format = name
 
 
+def writes_json() -> bool:
+    """Whether whoever reads this expects objects."""
+    return _format == "json"
+
+
+def show_debug(descriptor: int = _STDOUT) -> None:
+    """Write lines of the level debug too; a command that prints answers has them beside these."""
+    global _debug_descriptor  # noqa: PLW0603 - as above
+    _debug_descriptor = descriptor
+
+
 def write_line(program: str, text: str, /, *, level: Level = "info", **fields: Value) -> None:
     """Write one line: `2026-11-20T13:00:00.123Z agent handoff complete from=vm stop_ms=59`.
 
     A level other than info stands before the text. As JSON it is one object with the keys time,
     level, program and message, then the fields. Control characters are escaped in both.
     """
-    write_record(timestamp_ms(), program, text, level, fields)
+    descriptor = _debug_descriptor if level == "debug" else _STDOUT
+    if descriptor is not None:
+        _write(descriptor, timestamp_ms(), program, text, level, fields)
 
 
 def write_record(
     time: str, program: str, text: str, level: Level, fields: Mapping[str, Value]
 ) -> None:
-    """The same for what happened at another time."""
-    if _format == "json":
-        line = render_json(time, program, text, level, fields)
-    else:
-        line = f"{time} {render(program, text, level, fields)}"
-    try:
-        os.write(_STDOUT, f"{line}\n".encode("utf-8", "backslashreplace"))
-    except OSError:
-        # Nobody reads the log any more; that must not stop the service.
-        return
+    """Write what another program has said, at its time."""
+    _write(_STDOUT, time, program, text, level, fields)
 
 
 def write_block(program: str, text: str, /, *, level: Level = "error", **fields: Value) -> None:
     """Write a text of several lines, a traceback for example; as JSON it is one object."""
-    lines = [text] if _format == "json" else text.splitlines()
+    lines = [text] if writes_json() else text.splitlines()
     for number, line in enumerate(lines):
         write_line(program, line, level=level, **({} if number else fields))
 
@@ -81,6 +87,23 @@ def render_json(
         for name, value in fields.items()
     }
     return json.dumps(about | others)
+
+
+def _write(
+    descriptor: int, time: str, program: str, text: str, level: Level, fields: Mapping[str, Value]
+) -> None:
+    if writes_json():
+        line = render_json(time, program, text, level, fields)
+    else:
+        line = f"{time} {render(program, text, level, fields)}"
+    rest = f"{line}\n".encode("utf-8", "backslashreplace")
+    try:
+        # A signal can end a write of more than a pipe takes at once.
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+    except OSError:
+        # Nobody reads the log any more; that must not stop the service.
+        return
 
 
 def _quoted(value: str) -> str:

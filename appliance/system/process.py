@@ -5,10 +5,13 @@
 """
 
 import ctypes
+import fcntl
 import os
+import re
 import signal
 import subprocess
 import tempfile
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -16,11 +19,17 @@ from pathlib import Path
 from typing import IO, NoReturn, cast
 
 from appliance.errors import ApplianceError
+from appliance.system.log import write_line
 
 # A number above what supervisord closes in its children (minfds in supervisord.conf).
 LOG_DESCRIPTOR = 200
+# The most that the kernel allows everybody.
+PIPE_BYTES = 1 << 20
 
 PIPE = subprocess.PIPE
+
+# No program of ours is given one as an argument; if ever one is, the log must not have it.
+_SECRET = re.compile(r"(?i)((?:password|passphrase|secret|token|key)[\w-]*=|://[^:@/\s]*:).+")
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
@@ -42,6 +51,7 @@ def run(
     descriptors in `inherit` stay open in the program. The kernel kills it if this process dies.
     """
     words = [str(word) for word in command]
+    started = time.monotonic()
     result = subprocess.run(
         words,
         env=dict(environment) if environment is not None else None,
@@ -54,6 +64,7 @@ def run(
         pass_fds=tuple(inherit),
         preexec_fn=_ending_with_parent(prepare),
     )
+    _log_end(words, started, result.returncode)
     if check and result.returncode != 0:
         said = (result.stderr.strip() or result.stdout.strip()).splitlines()[-8:]
         raise ApplianceError(
@@ -78,10 +89,12 @@ class RunningProcess:
         inherit: Sequence[int] = (),
         prepare: Callable[[], None] = lambda: None,
     ) -> None:
-        self._name = Path(str(command[0])).name
+        self._words = [str(word) for word in command]
+        self._name = Path(self._words[0]).name
+        self._started = time.monotonic()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the rest
         self._process = subprocess.Popen(
-            [str(word) for word in command],
+            self._words,
             stdin=subprocess.DEVNULL if input is None else input,
             stdout=subprocess.DEVNULL if output is None else output,
             stderr=self._errors,
@@ -100,7 +113,7 @@ class RunningProcess:
                 # What could not be written any more is of no use to anyone.
                 with suppress(OSError):
                     pipe.close()
-        self._process.wait()
+        _log_end(self._words, self._started, self._process.wait())
         self._errors.close()
 
     @property
@@ -213,6 +226,18 @@ def end_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
+def _log_end(words: Sequence[str], started: float, exit_code: int) -> None:
+    arguments = " ".join(_SECRET.sub(r"\1***", word) for word in words[1:])
+    write_line(
+        "appliance",
+        f"ran {Path(words[0]).name}",
+        level="debug",
+        seconds=round(time.monotonic() - started, 3),
+        **({"exit_code": exit_code} if exit_code >= 0 else {"signal": -exit_code}),
+        arguments=arguments,
+    )
+
+
 def _ending_with_parent(prepare: Callable[[], None]) -> Callable[[], None]:
     """For preexec_fn: it must only call the kernel, since other threads may hold locks."""
 
@@ -233,10 +258,23 @@ def keep_log_descriptor() -> None:
 
 
 def adopt_log_descriptor() -> None:
-    """Write standard output and error to the descriptor that the supervisor kept, if it did."""
-    try:
+    """Write standard output to the descriptor that the supervisor kept, if it did.
+
+    Standard error stays a pipe to the supervisor. What finds it full is lost; nobody waits for
+    room in it.
+    """
+    with suppress(OSError):
         os.dup2(LOG_DESCRIPTOR, 1)
-        os.dup2(LOG_DESCRIPTOR, 2)
         os.close(LOG_DESCRIPTOR)
-    except OSError:
-        return
+        os.set_blocking(2, False)
+        fcntl.fcntl(2, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+
+
+def errors_to_output() -> None:
+    """Let standard error go where standard output goes."""
+    os.dup2(1, 2)
+
+
+def output_to_errors() -> None:
+    """Let standard output go where standard error goes."""
+    os.dup2(2, 1)

@@ -1,5 +1,6 @@
 """Whatever is wrong: a sentence, a next step, a documented exit code, and no traceback."""
 
+import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -52,6 +53,21 @@ def test_without_a_database_it_is_said_that_it_cannot_be_reached(
 def test_with_bad_settings_all_faults_are_named(run: Run, arguments: list[str]) -> None:
     said = run(*arguments, PORT="none", HOLD_SECONDS="nan")
     check(said, ExitCode.SETTINGS, "PORT='none'", "HOLD_SECONDS='nan'", "appliance env")
+
+
+@pytest.mark.parametrize("service", ["up", "api"])
+def test_in_a_json_log_an_error_of_a_service_is_an_object(run: Run, service: str) -> None:
+    said = run(service, PORT="none", LOG_FORMAT="json")
+    [line] = (said.stdout + said.stderr).splitlines()
+    error = json.loads(line)
+    assert said.returncode == ExitCode.SETTINGS
+    assert (error["level"], error["program"]) == ("error", "appliance")
+    assert "PORT='none'" in error["message"]
+    assert "appliance env" in error["message"]
+
+
+def test_to_people_errors_are_told_in_words_whatever_the_log_is(run: Run) -> None:
+    check(run("keys", "list", LOG_FORMAT="json"), ExitCode.DATABASE, "There is no storage")
 
 
 @pytest.mark.first_start
