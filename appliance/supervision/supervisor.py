@@ -97,7 +97,7 @@ class _Options(ServerOptions):  # type: ignore[misc]  # it has no types
         if received not in stop_signals.STOP_SIGNALS:
             return received
         if self.mood >= SupervisorStates.RUNNING:
-            write_line(PROGRAM, "stopping", signal=signal.Signals(received).name)
+            write_line(PROGRAM, "told to stop", signal=signal.Signals(received).name)
         return signal.SIGTERM
 
     def write_pidfile(self) -> None:

@@ -110,7 +110,7 @@ def nodes(file: Path) -> Iterator[ast.AST]:
             attribute_of_os(*PROCESS_CALLS), {"system/process.py"}, id="exec is called there only"
         ),
         pytest.param(
-            imports_of("fcntl", "filelock"),
+            name_of("flock", "lockf", "F_SETLK", "F_OFD_SETLK", "filelock"),
             {"storage/lock.py"},
             id="locks are taken in lock only",
         ),

@@ -65,7 +65,7 @@ def test_a_sigterm_before_the_programs_run_is_obeyed_as_soon_as_it_can_be(
     wait_until(lambda: contained.first and blocked(contained.first) >> 14 & 1, "it holds it back")
     os.kill(contained.first, signal.SIGTERM)
     assert contained.wait(10) == 0
-    assert "stopping signal=SIGTERM" in contained.log
+    assert "supervisor told to stop signal=SIGTERM" in contained.log
 
 
 def blocked(pid: int) -> int:

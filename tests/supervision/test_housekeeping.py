@@ -29,4 +29,6 @@ def test_pruning_that_cannot_reach_the_database_is_put_off(
     monkeypatch.setenv("STORAGE_DIR", str(appliance.storage.root))
     appliance.stop()
     tasks.prune(settings.load().settings)
-    assert "agent pruning is put off for an hour: The database at" in capfd.readouterr().out
+    assert (
+        "agent warning: pruning is put off for an hour: The database at" in capfd.readouterr().out
+    )
