@@ -79,7 +79,7 @@ def create(connection: Connection, name: str, *, admin: bool = False) -> str:
 
 def list_keys(connection: Connection) -> list[Key]:
     """Every key, the oldest first, revoked ones too."""
-    rows = connection.execute(f"SELECT {_COLUMNS} FROM appliance.api_keys ORDER BY id")  # noqa: S608
+    rows = connection.execute(f"SELECT {_COLUMNS} FROM appliance.api_keys ORDER BY id")  # noqa: S608 - a constant
     return [Key(*row) for row in rows]
 
 
@@ -90,7 +90,7 @@ def revoke(connection: Connection, name_or_public_id: str) -> Key:
             f"There is no live key {name_or_public_id!r}.", "See `appliance keys list`."
         )
     row = connection.execute(
-        "UPDATE appliance.api_keys SET revoked_at = now() WHERE id = ("  # noqa: S608
+        "UPDATE appliance.api_keys SET revoked_at = now() WHERE id = ("  # noqa: S608 - a constant
         "SELECT id FROM appliance.api_keys "
         "WHERE revoked_at IS NULL AND %(key)s IN (public_id, name) "
         f"ORDER BY public_id = %(key)s DESC LIMIT 1) RETURNING {_COLUMNS}",
