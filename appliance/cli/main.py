@@ -59,7 +59,7 @@ class _Lazy(click.Group):
             args = [_VERBOSE, *others, *args[len(ours) :]]
         return super().parse_args(ctx, args)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's own
         if cmd_name not in _COMMANDS:
             return None
         module = importlib.import_module(f"appliance.cli.{_COMMANDS[cmd_name]}")

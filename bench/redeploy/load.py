@@ -27,7 +27,7 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 _NUMBER = b"@NUMBER@"
 
 
-class _Failed(Exception):  # noqa: N818
+class _Failed(Exception):  # noqa: N818 - it says what became of a request
     """An attempt was cut off, or answered with something else than what is right."""
 
 
