@@ -19,7 +19,7 @@ READ_BYTES = 128 * 1024
 
 # Seconds since 1970, process, and number of the line in this process (log_line_prefix).
 _PREFIX = "%n %p %l "
-_PREFIXED = re.compile(r"(\d+\.\d{3}) (\d+) (\d+) ([A-Z]+):  (.*)", re.DOTALL)
+_PREFIXED = re.compile(r"(\d{10}\.\d{3}) (\d{1,10}) (\d{1,18}) ([A-Z]+):  (.*)", re.DOTALL)
 
 _LEVELS: dict[str, Level] = {
     "DEBUG": "debug",

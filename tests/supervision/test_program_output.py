@@ -147,6 +147,14 @@ def test_what_has_no_prefix_is_a_warning_of_its_program(capfd: pytest.CaptureFix
     assert (second["message"], second["program"]) == ("\ttab\\xff last words", "postgres")
 
 
+def test_what_only_looks_like_a_line_of_postgres_harms_nobody(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    strange = [f"{'9' * 30}.000 1 1 LOG:  x", f"1732712345.033 {'9' * 5000} 1 LOG:  x"]
+    found = heard(capfd, "\n".join(strange))
+    assert [one["message"] for one in found] == strange
+
+
 def test_a_line_without_an_end_is_not_kept_for_ever(capfd: pytest.CaptureFixture[str]) -> None:
     output = ProgramOutput("postgres")
     for _ in range(2 * PIPE_BYTES // READ_BYTES):
