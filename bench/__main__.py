@@ -69,10 +69,9 @@ class _Found:
 def _measure(chosen: Knobs, folder: Path) -> _Found:
     found, systems = _Found(), _systems(folder)
     if chosen.against != Path():
-        _say(
-            f"against {chosen.against}: {chosen.rounds} rounds of load, {chosen.boots} of boots, "
-            f"{chosen.redeploys} redeploys"
-        )
+        counts = {"load": chosen.rounds, "boots": chosen.boots, "redeploys": chosen.redeploys}
+        parts = [f"{name} {count}" for name, count in counts.items() if chosen.wants(name)]
+        _say(f"against {chosen.against}, rounds of {', '.join(parts)}")
         found.figures += against.run(chosen, folder)
         return found
     _say("warming up: compiling, and recording our app's SQL")

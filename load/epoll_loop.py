@@ -1,6 +1,6 @@
 """The closed loop of the bench's throughput: all clients in one thread, a bounded count.
 
-Threads of Python would take turns with each other here, and cost several times the processor
+Threads of Python would take turns with each other here, and cost two or three times the processor
 time: on a machine that the servers share, that would be measured too.
 """
 
