@@ -1,5 +1,4 @@
-"""The load generator in a process of its own, so that its clients share no interpreter with what
-measures."""
+"""The load generator in a process of its own: it shares no interpreter with what measures."""
 
 import json
 import subprocess
