@@ -18,13 +18,13 @@ from bench.bare import Bare
 from bench.books import seed
 from bench.figures import Figure
 from bench.knobs import Knobs
-from bench.load import Result
 from bench.ours import Ours
 from bench.redeploy import run as redeploys
 from bench.redeploy import table
 from bench.redeploy.outcome import Outcome
 from bench.systems import System, wipe
 from bench.throughput import Target
+from load.epoll_loop import Throughput
 
 _BUSY = 0.7
 _CODE = Path(__file__).parents[1]
@@ -69,7 +69,9 @@ class _Found:
 def _measure(chosen: Knobs, folder: Path) -> _Found:
     found, systems = _Found(), _systems(folder)
     if chosen.against != Path():
-        _say(f"against {chosen.against}: {chosen.rounds} rounds of load, {chosen.boots} of boots")
+        counts = {"load": chosen.rounds, "boots": chosen.boots, "redeploys": chosen.redeploys}
+        parts = [f"{name} {count}" for name, count in counts.items() if chosen.wants(name)]
+        _say(f"against {chosen.against}, rounds of {', '.join(parts)}")
         found.figures += against.run(chosen, folder)
         return found
     _say("warming up: compiling, and recording our app's SQL")
@@ -148,7 +150,7 @@ def _prepare(systems: dict[str, System], folder: Path) -> None:
 
 def _race(
     ours: System, least: System, chosen: Knobs, folder: Path
-) -> tuple[list[throughput.Match], list[Result]]:
+) -> tuple[list[throughput.Match], list[Throughput]]:
     try:
         return throughput.run(_booted(ours), _booted(least), chosen, folder)
     finally:

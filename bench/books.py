@@ -1,12 +1,11 @@
 """The same books in every system, and the requests that are sent to them."""
 
-from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPResponse
-
 from appliance.database.connect import connect
 from appliance.postgres import config
 from appliance.storage.paths import Storage
 from appliance.web import api_keys
+from load.connection import KeptConnection
+from load.http_request import HttpRequest
 
 # Accounts 1 and 2 are read and have 50 postings each; writes go to 3 and 4, so that the read
 # stays the same however much was written.
@@ -26,45 +25,11 @@ _POSTINGS = '[{"account_id":3,"amount":"12.50"},{"account_id":4,"amount":"-12.50
 _NEW = f'{{"date":"2026-11-20","description":"Sold a book","postings":{_POSTINGS}}}'
 
 
-@dataclass(frozen=True)
-class Request:
-    """One kind of request and the status of its answer."""
-
-    name: str
-    method: str
-    path: str
-    status: int = 200
-    body: str = ""
-
-    def raw(self, key: str, **headers: str) -> str:
-        """Its bytes; `@NUMBER@` stands for what makes each one its own."""
-        lines = [f"{self.method} {self.path} HTTP/1.1", "Host: localhost"]
-        lines += [f"{name}: {value}" for name, value in self.headers(key, **headers).items()]
-        if self.body:
-            lines.append(f"Content-Length: {len(self.body)}")
-        return "\r\n".join([*lines, "", self.body])
-
-    def headers(self, key: str, number: str = "@NUMBER@", **headers: str) -> dict[str, str]:
-        """Its headers."""
-        own = {"Authorization": f"Bearer {key}", **headers}
-        if self.body:
-            own |= {"Content-Type": "application/json", "Idempotency-Key": number}
-        return own
-
-    def send(self, connection: HTTPConnection, key: str, number: str) -> bytes:
-        """Send one and return the answer's body."""
-        headers = self.headers(key, number)
-        connection.request(self.method, self.path, body=self.body or None, headers=headers)
-        answer: HTTPResponse = connection.getresponse()
-        body = answer.read()
-        if answer.status != self.status:
-            raise SystemExit(f"{self.name} was answered with {answer.status}: {body!r}")
-        return body
-
-
-ACCOUNT = Request("read an account", "GET", "/api/accounts/1")
-PAGE = Request("read a page of 20", "GET", "/api/transactions?limit=20")
-WRITE = Request("write", "POST", "/api/transactions", 201, _NEW)
+ACCOUNT = HttpRequest("read an account", "GET", "/api/accounts/1")
+PAGE = HttpRequest("read a page of 20", "GET", "/api/transactions?limit=20")
+WRITE = HttpRequest("write", "POST", "/api/transactions", 201, _NEW)
+# Reads and writes in turn.
+MIX = (ACCOUNT, WRITE)
 
 
 def seed(storage: Storage) -> str:
@@ -75,3 +40,11 @@ def seed(storage: Storage) -> str:
             owner.execute(_SEED.encode())
         owner.execute("ANALYZE")
     return key
+
+
+def send(connection: KeptConnection, request: HttpRequest, key: str, number: str) -> bytes:
+    """Send one and return the answer's body; ends the bench if it is not as it must be."""
+    response = connection.ask(request.message(key, number))
+    if response.status != request.status:
+        raise SystemExit(f"{request.name} was answered with {response.status}: {response.body!r}")
+    return response.body

@@ -1,12 +1,12 @@
 """Boots and idle memory, ours and the bare parts in turn; only one system runs at a time."""
 
 from dataclasses import dataclass, field
-from http.client import HTTPConnection
 
 from bench import memory
-from bench.books import ACCOUNT, PAGE, WRITE, seed
+from bench.books import ACCOUNT, PAGE, WRITE, seed, send
 from bench.figures import Aim, Figure
 from bench.systems import System, wipe
+from load.connection import KeptConnection
 
 # New connections reach other workers: every worker has then served, and holds one session.
 _CONNECTIONS = 16
@@ -73,8 +73,8 @@ def _boot(
 def serve_a_little(port: int, key: str, requests: int) -> None:
     """Send requests one at a time, so that every run leaves as many sessions behind."""
     for number in range(_CONNECTIONS):
-        connection = HTTPConnection("127.0.0.1", port, timeout=30)
+        connection = KeptConnection(port)
         for step in range(max(1, requests // _CONNECTIONS // 3)):
             for request in (ACCOUNT, PAGE, WRITE):
-                request.send(connection, key, f"warm-{number}-{step}")
+                send(connection, request, key, f"warm-{number}-{step}")
         connection.close()

@@ -52,8 +52,11 @@ class Figure:
 
     @property
     def ratio(self) -> Spread | None:
-        """Ours divided by bare, pair by pair: what slows the machine down hits both of a pair."""
-        if not self.bare:
+        """Ours divided by bare, pair by pair: what slows the machine down hits both of a pair.
+
+        None if there is nothing to divide by.
+        """
+        if not (self.bare and all(self.bare)):
             return None
         return Spread.of([a / b for a, b in zip(self.ours, self.bare, strict=True)])
 

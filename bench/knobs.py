@@ -29,14 +29,12 @@ class Knobs:
     quick: bool = False
 
     def wants(self, part: str) -> bool:
-        """Whether a part is measured: one of boots, load, redeploys, backups, image.
-
-        Where it is measured against another checkout, nothing else is.
-        """
-        return self.only in ("", part) and self.against == Path()
+        """Whether a part is measured: one of boots, load, redeploys, backups, image."""
+        return self.only in ("", part)
 
 
-_PARTS = ("boots", "load", "redeploys", "backups", "image")
+_PARTS_AGAINST = ("boots", "load", "redeploys")
+_PARTS = (*_PARTS_AGAINST, "backups", "image")
 _QUICK: dict[str, Any] = {
     "boots": 1,
     "rounds": 1,
@@ -58,7 +56,14 @@ def read() -> Knobs:
         text = os.environ.get(f"BENCH_{field.name.upper()}", "")
         if text and field.name != "quick":
             given[field.name] = _parse(field.name, text)
-    return replace(knobs, **given)
+    return _possible(replace(knobs, **given))
+
+
+def _possible(knobs: Knobs) -> Knobs:
+    if knobs.against != Path() and knobs.only not in ("", *_PARTS_AGAINST):
+        parts = ", ".join(_PARTS_AGAINST)
+        raise SystemExit(f"BENCH_ONLY={knobs.only} with BENCH_AGAINST must be one of {parts}.")
+    return knobs
 
 
 def _parse(name: str, text: str) -> str | int | float | Path:

@@ -14,6 +14,12 @@ from bench.processes import POLL_S, Process, free_port, kill, start, stop, wait_
 _PROGRAM = re.compile(r" -P -m appliance\.\S+ (\w+)")
 
 
+def command(checkout: Path | None = None) -> Path:
+    """The `appliance` of this checkout, or of another in which `make up` was run."""
+    binaries = checkout / ".venv/bin" if checkout else Path(sys.executable).parent
+    return binaries / "appliance"
+
+
 class Ours:
     """`appliance up`, its log in a file. Two of them on one storage are two containers."""
 
@@ -26,8 +32,7 @@ class Ours:
         settings: Mapping[str, str] | None = None,
     ) -> None:
         self.folder, self.port = folder, free_port()
-        binaries = checkout / ".venv/bin" if checkout else Path(sys.executable).parent
-        self._command, self._settings = binaries / "appliance", dict(settings or {})
+        self._command, self._settings = command(checkout), dict(settings or {})
         self.storage = storage or Storage(folder / "storage")
         self._process: Process | None = None
 

@@ -21,7 +21,8 @@ from appliance.migrations.tracks import load_tracks
 from appliance.postgres import config
 from appliance.settings import Settings
 from appliance.storage.paths import Storage
-from bench.books import ACCOUNT, PAGE, WRITE, Request
+from bench.books import ACCOUNT, PAGE, WRITE
+from load.http_request import HttpRequest
 
 # What each statement is for, in the order in which our app sends them.
 _PURPOSES = {
@@ -96,7 +97,7 @@ def _quiet() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _serve(client: falcon.testing.TestClient, request: Request, key: str) -> None:
+def _serve(client: falcon.testing.TestClient, request: HttpRequest, key: str) -> None:
     path, _, query = request.path.partition("?")
     result = client.simulate_request(
         request.method,

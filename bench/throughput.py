@@ -1,20 +1,21 @@
 """Requests per second and their times, ours and the bare app in turn, both kept running."""
 
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-from bench.books import ACCOUNT, PAGE, WRITE, Request
+from bench.books import ACCOUNT, PAGE, WRITE, send
 from bench.figures import Aim, Figure
 from bench.knobs import Knobs
-from bench.load import Result
 from bench.processes import ask, free_port, start, stop, wait_until
+from load.connection import KeptConnection
+from load.epoll_loop import Throughput
+from load.http_request import HttpRequest
+from load.own_process import measure
 
 _FAST = Aim(">=", 0.9)
 
@@ -33,20 +34,19 @@ class Match:
     """A request that two servers answer in turn, round by round."""
 
     number: int
-    request: Request
+    request: HttpRequest
     ours: Target
     bare: Target
     against: str
-    results: list[tuple[Result, Result]] = field(default_factory=list)
+    results: list[tuple[Throughput, Throughput]] = field(default_factory=list)
 
-    def round(self, knobs: Knobs, count: int, number: int) -> tuple[Result, Result]:
+    def round(self, knobs: Knobs, count: int, number: int) -> tuple[Throughput, Throughput]:
         """One slice each; every second round in the opposite order."""
-        slices: dict[str, Result] = {}
+        slices: dict[str, Throughput] = {}
         for side in ("ours", "bare") if number % 2 else ("bare", "ours"):
             target: Target = getattr(self, side)
-            raw = self.request.raw(target.key, **target.headers)
             tag = f"{self.number}-{number}"
-            slices[side] = load(target.port, raw, self.request.status, knobs.clients, count, tag)
+            slices[side] = load(target, self.request, knobs.clients, count, tag)
         return slices["ours"], slices["bare"]
 
     def figures(self) -> list[Figure]:
@@ -65,7 +65,9 @@ class Match:
         ]
 
 
-def run(ours: Target, bare: Target, knobs: Knobs, folder: Path) -> tuple[list[Match], list[Result]]:
+def run(
+    ours: Target, bare: Target, knobs: Knobs, folder: Path
+) -> tuple[list[Match], list[Throughput]]:
     """Play every match, and find the load generator's own ceiling in the same minutes."""
     _check_same_answers(ours, bare)
     with_token = Target(bare.port, bare.key, {"X-Commit-Token": "1"})
@@ -83,22 +85,14 @@ def run(ours: Target, bare: Target, knobs: Knobs, folder: Path) -> tuple[list[Ma
                 slices = match.round(knobs, count, number)
                 if number:
                     match.results.append(slices)
-            raw = ACCOUNT.raw(ours.key)
-            ceiling.append(load(port, raw, 200, knobs.clients, knobs.requests, ""))
+            ceiling.append(load(Target(port, ours.key), ACCOUNT, knobs.clients, knobs.requests, ""))
     return matches, ceiling
 
 
-def load(port: int, raw: str, status: int, clients: int, count: int, tag: str) -> Result:
-    """Play one slice in a process of its own."""
-    orders = {"port": port, "request": raw, "status": status, "clients": clients}
-    ran = subprocess.run(
-        [sys.executable, "-m", "bench.load"],
-        input=json.dumps({**orders, "count": count, "tag": tag}),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return Result(**json.loads(ran.stdout))
+def load(target: Target, request: HttpRequest, clients: int, count: int, tag: str) -> Throughput:
+    """Play one slice."""
+    message = request.message(target.key, **target.headers)
+    return measure(target.port, message, request.status, clients, count, tag)
 
 
 def _check_same_answers(ours: Target, bare: Target) -> None:
@@ -108,9 +102,9 @@ def _check_same_answers(ours: Target, bare: Target) -> None:
             raise SystemExit(f"{request.name}: the answers differ: {answers}")
 
 
-def _content(request: Request, target: Target) -> Any:
-    connection = HTTPConnection("127.0.0.1", target.port, timeout=30)
-    answer = json.loads(request.send(connection, target.key, "compared"))
+def _content(request: HttpRequest, target: Target) -> Any:
+    connection = KeptConnection(target.port)
+    answer = json.loads(send(connection, request, target.key, "compared"))
     connection.close()
     return _without_times(answer)
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 from bench.backups import dumps, programs
 from bench.backups.stage import Stage
+from bench.books import MIX
 from bench.redeploy.outcome import Outcome, outcome
-from bench.redeploy.traffic import Traffic
+from load.own_process import Traffic
 
 _WARM_UP_S = 1.0
 
@@ -26,7 +27,7 @@ class Windows:
 
 
 def _window(stage: Stage, clients: int, seconds: float, *, busy: bool) -> Outcome:
-    with Traffic(stage.ours.port, stage.key, clients) as traffic:
+    with Traffic(stage.ours.port, stage.key, MIX, clients) as traffic:
         time.sleep(_WARM_UP_S)
         since = time.monotonic()
         if busy:

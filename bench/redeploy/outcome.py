@@ -2,24 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
-
-class Request(NamedTuple):
-    """One request, from its first attempt to its answer, in seconds of the monotonic clock.
-
-    `failures` of its attempts were cut off, refused or answered with an error.
-    """
-
-    began: float
-    ended: float
-    failures: int
-    writes: bool
-
-    @property
-    def milliseconds(self) -> float:
-        """How long its client was without an answer."""
-        return (self.ended - self.began) * 1000
+from load.latency import percentile
+from load.outcomes import Sample
 
 
 @dataclass(frozen=True)
@@ -39,7 +24,7 @@ class Outcome:
 
 
 def outcome(
-    requests: Sequence[Request],
+    requests: Sequence[Sample],
     since: float,
     until: float,
     wal_mib: float,
@@ -47,7 +32,7 @@ def outcome(
 ) -> Outcome:
     """Look at every request that was under way between two moments.
 
-    >>> calm, late = Request(0.0, 0.01, 0, False), Request(0.01, 0.26, 3, True)
+    >>> calm, late = Sample(0.0, 0.01, 0, False), Sample(0.01, 0.26, 3, True)
     >>> outcome([calm, late], 0.1, 9.0, 500.0, {}).stall_ms
     250.0
     """
@@ -58,7 +43,7 @@ def outcome(
     return Outcome(
         stall_ms=round(times[-1], 3),
         wal_mib=wal_mib,
-        p99_ms=round(times[int(len(times) * 0.99)], 3),
+        p99_ms=round(percentile(times, 0.99), 3),
         requests=len(seen),
         failed=sum(one.failures > 0 for one in seen),
         failed_attempts=sum(one.failures for one in seen),

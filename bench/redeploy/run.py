@@ -9,17 +9,13 @@ from bench.redeploy.outcome import Outcome
 from bench.redeploy.stage import Stage, set_up
 from bench.redeploy.table import ROWS
 
-_WATCH_S = 8.0
-_WATCH_QUICKLY_S = 2.0
-
 
 def run(knobs: Knobs, folder: Path) -> dict[str, list[Outcome]]:
     """Round by round each once; every second round in the opposite order.
 
     `folder` holds the statements of the bare app.
     """
-    watch_s = _WATCH_QUICKLY_S if knobs.quick else _WATCH_S
-    stage = set_up(folder, knobs.clients, knobs.wal, watch_s)
+    stage = set_up(folder, knobs)
     ways: dict[str, Callable[[Stage], Outcome]] = {name: getattr(scenarios, name) for name in ROWS}
     found: dict[str, list[Outcome]] = {name: [] for name in ROWS}
     for number in range(knobs.redeploys):

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
+from bench.books import MIX
 from bench.gunicorn import Gunicorn
 from bench.ours import Ours
 from bench.processes import free_port
@@ -12,7 +13,7 @@ from bench.redeploy.bare_cluster import BareCluster
 from bench.redeploy.lock_only import LockOnly
 from bench.redeploy.outcome import Outcome
 from bench.redeploy.stage import Stage, phases, watched
-from bench.redeploy.traffic import Traffic
+from load.own_process import Traffic
 
 # The platform asks /up once a second. Here it is asked more often, so that a run is shorter;
 # when the traffic moves makes no difference to how long the database is away.
@@ -88,7 +89,7 @@ def recovery(stage: Stage) -> Outcome:
 
 @contextmanager
 def _ours(stage: Stage) -> Iterator[tuple[Ours, Ours]]:
-    first, second = Ours(stage.folder, stage.storage), Ours(stage.folder, stage.storage)
+    first, second = (Ours(stage.folder, stage.storage, checkout=stage.checkout) for _ in range(2))
     try:
         yield first, second
     finally:
@@ -107,7 +108,7 @@ def _bare(stage: Stage, measure: Callable[[BareCluster], float], *, loaded: bool
         if loaded:
             gunicorn.start()
             gunicorn.wait_until_up()
-        load = Traffic(gunicorn.port, stage.key, stage.clients) if loaded else nullcontext()
+        load = Traffic(gunicorn.port, stage.key, MIX, stage.clients) if loaded else nullcontext()
         with load as traffic:
             wal.write(stage.storage, stage.wal_mib)
             time.sleep(_WARM_UP_S)

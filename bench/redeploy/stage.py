@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +12,16 @@ from pathlib import Path
 from appliance.database.connect import connect
 from appliance.postgres import config
 from appliance.storage.paths import Storage
-from bench.books import seed
-from bench.ours import Ours
+from bench.books import MIX, seed
+from bench.knobs import Knobs
+from bench.ours import Ours, command
 from bench.redeploy import wal
-from bench.redeploy.outcome import Outcome, Request, outcome
-from bench.redeploy.traffic import Traffic
+from bench.redeploy.outcome import Outcome, outcome
+from load.outcomes import Sample
+from load.own_process import Traffic
 
+_WATCH_S = 8.0
+_WATCH_QUICKLY_S = 2.0
 # The bulk is written; the machine gets its breath back before the container is replaced.
 _SETTLE_S = 1.0
 # After the last step, if the steps took all the time there was.
@@ -30,6 +33,7 @@ class Stage:
     """Where all of it happens, and what is behind the cluster when it does.
 
     What the clients see is looked at for `watch_s` seconds, or longer if it is not over by then.
+    The containers are those of `checkout`, or of this one.
     """
 
     folder: Path
@@ -38,6 +42,7 @@ class Stage:
     clients: int
     wal_mib: int
     watch_s: float
+    checkout: Path | None = None
 
     @property
     def statements(self) -> Path:
@@ -52,7 +57,7 @@ class Watch:
     traffic: Traffic
     since: float
     wal_mib: float
-    requests: list[Request] = field(default_factory=list)
+    requests: list[Sample] = field(default_factory=list)
     until: float = 0.0
 
     def outcome(self, phases_ms: dict[str, float]) -> Outcome:
@@ -60,16 +65,17 @@ class Watch:
         return outcome(self.requests, self.since, self.until, self.wal_mib, phases_ms)
 
 
-def set_up(folder: Path, clients: int, wal_mib: int, watch_s: float) -> Stage:
+def set_up(folder: Path, knobs: Knobs, checkout: Path | None = None) -> Stage:
     """Make the cluster that all scenarios share."""
-    ours = Ours(folder)
+    ours = Ours(folder, checkout=checkout)
     try:
         ours.boot()
         key = seed(ours.storage)
         wal.prepare(ours.storage)
     finally:
         ours.stop()
-    return Stage(folder, ours.storage, key, clients, wal_mib, watch_s)
+    watch_s = _WATCH_QUICKLY_S if knobs.quick else _WATCH_S
+    return Stage(folder, ours.storage, key, knobs.clients, knobs.wal, watch_s, checkout)
 
 
 @contextmanager
@@ -79,7 +85,7 @@ def watched(stage: Stage, port: int, *, exact: bool = True) -> Iterator[Watch]:
     With `exact`, the bench ends if an acknowledged write is missing or was made twice.
     """
     before = _transactions(stage.storage)
-    with Traffic(port, stage.key, stage.clients) as traffic:
+    with Traffic(port, stage.key, MIX, stage.clients) as traffic:
         wal.write(stage.storage, stage.wal_mib)
         time.sleep(_SETTLE_S)
         behind = wal.behind(stage.storage)
@@ -97,7 +103,7 @@ def watched(stage: Stage, port: int, *, exact: bool = True) -> Iterator[Watch]:
 def phases(stage: Stage) -> dict[str, float]:
     """The phases of the last change of hands, as `appliance status` tells them."""
     ran = subprocess.run(
-        [Path(sys.executable).with_name("appliance"), "status", "--json"],
+        [command(stage.checkout), "status", "--json"],
         env={**os.environ, "STORAGE_DIR": str(stage.storage.root)},
         stdout=subprocess.PIPE,
         check=True,

@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import pyrage
 import pytest
@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from appliance.backups import audit
 from appliance.backups.format import backup_name
+from load.connection import KeptConnection
+from load.http_request import HttpRequest
 from tests.api.backup_client import BackupClient, problem, unused
 from tests.api.conftest import Server
 from tests.harness.appliance import Appliance
 from tests.harness.examples import tries
-from tests.harness.kept_connection import KeptConnection
 
 ROUTES = [
     ("POST", "", None),
@@ -68,11 +69,11 @@ def test_what_is_no_name_is_a_400_in_the_body(backup_client: BackupClient, name:
 @given(name=INVALID.filter(lambda name: "/" not in name and name not in backup_name.RESERVED))
 def test_what_is_no_name_is_a_400_in_the_path(backup_client: BackupClient, name: str) -> None:
     # Not every client sends dots and percent signs as they are.
-    connection = KeptConnection(urlsplit(backup_client.appliance.url).netloc)
+    connection = KeptConnection(backup_client.appliance.port)
     part = "".join(f"%{byte:02X}" for byte in name.encode())
-    headers = {"Authorization": f"Bearer {backup_client.key}"}
     for method, path in (("GET", part), ("DELETE", part), ("POST", f"{part}/restore")):
-        answer = connection.ask(method, f"/api/backup/{path}", headers)
+        request = HttpRequest("what is no name", method, f"/api/backup/{path}")
+        answer = connection.ask(request.message(backup_client.key))
         assert answer.status == 400, answer
     connection.close()
 

@@ -12,8 +12,8 @@ import psycopg
 
 from appliance.api.backups.delegated_endpoints import ANSWER_WITHIN_S
 from tests.api.backup_client import BackupClient, problem, unused
-from tests.handoff.load import Load
 from tests.harness.appliance import Appliance
+from tests.harness.appliance_load import Load
 from tests.harness.waiting import wait_until
 
 END_DUMPS = """
@@ -93,11 +93,11 @@ def test_a_restore_fails_no_request(make_appliance: Callable[..., Appliance]) ->
             answer = backup_client.ask("POST", f"/{backup['name']}/restore", {"force": True})
             assert answer.status_code == 200, answer.text
             load.wait_for_more()
-    assert load.failures == [], load.story()
+    assert load.outcomes.failures == [], load.outcomes.story()
     balance = appliance.call("GET", "/api/trial-balance").json()
     assert balance["balanced"] is True
     kept = backup_client.make()["counts"]["transactions"]
-    assert backup["counts"]["transactions"] < kept < len(load.acknowledged)
+    assert backup["counts"]["transactions"] < kept < len(load.writes.acknowledged)
 
 
 def locked_books(appliance: Appliance) -> "psycopg.Connection[Any]":

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from appliance.backups.format import backup_name
+from load.connection import ANSWER_LIMIT_S
 from tests.api.backup_client import BackupClient
 from tests.api.conftest import Books, Client, Server
-from tests.harness.kept_connection import ANSWER_LIMIT_S
 
 HERE = Path(__file__).parent
 BACKUPS = "^/api/backup"

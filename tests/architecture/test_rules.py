@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = sorted((ROOT / "appliance").rglob("*.py"))
-EVERYTHING = [*PROGRAM, *sorted((ROOT / "tests").rglob("*.py"))]
+LOAD = sorted((ROOT / "load").rglob("*.py"))
+EVERYTHING = [*PROGRAM, *LOAD, *sorted((ROOT / "tests").rglob("*.py"))]
 LONGEST_FILE = 400
 PROCESS_CALLS = ("exec", "fork", "spawn", "posix_spawn", "system", "popen")
 
@@ -134,7 +135,7 @@ def nodes(file: Path) -> Iterator[ast.AST]:
         ),
         pytest.param(name_of("TYPE_CHECKING"), set(), id="no import hides from the layers"),
         pytest.param(name_of("link", "hardlink_to"), set(), id="no hardlinks"),
-        pytest.param(imports_of("tests", "bench"), set(), id="the program knows no tests"),
+        pytest.param(imports_of("tests", "bench", "load"), set(), id="the program knows no tests"),
     ],
 )
 def test_it_occurs_only_where_it_may(occurs: Occurs, allowed: set[str]) -> None:
@@ -165,6 +166,12 @@ def test_what_ready_status_and_doctor_show_is_looked_up_in_facts() -> None:
     assert modules_where(name_of("StorageFacts", "DatabaseFacts")) <= showing
 
 
+def test_the_load_generator_knows_only_http() -> None:
+    knows = imports_of("appliance", "bench", "tests")
+    assert LOAD
+    assert [file.name for file in LOAD if any(knows(node) for node in nodes(file))] == []
+
+
 def test_no_file_is_too_long_to_be_read_at_once() -> None:
     long = {
         str(file.relative_to(ROOT)): length
@@ -175,10 +182,10 @@ def test_no_file_is_too_long_to_be_read_at_once() -> None:
 
 
 def test_no_file_name_and_no_public_class_name_occurs_twice() -> None:
-    files = [file.name for file in PROGRAM if not file.name.startswith("__")]
+    files = [file.name for file in PROGRAM + LOAD if not file.name.startswith("__")]
     classes = [
         node.name
-        for file in PROGRAM
+        for file in PROGRAM + LOAD
         for node in ast.parse(file.read_text(encoding="utf-8")).body
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
     ]
@@ -188,7 +195,7 @@ def test_no_file_name_and_no_public_class_name_occurs_twice() -> None:
 
 def test_no_address_of_a_package_mirror_is_written_down() -> None:
     """Each machine has its own: apt, pip and the container engine know it."""
-    folders = ("appliance", "bench", "docs", "rootfs", "scripts", "tests", "requirements", ".ci")
+    folders = "appliance bench load docs rootfs scripts tests requirements .ci".split()
     found = [file for folder in folders for file in (ROOT / folder).rglob("*") if file.is_file()]
     files = [*found, *(file for file in ROOT.iterdir() if file.is_file())]
     told = [
@@ -207,7 +214,7 @@ def test_each_rule_that_is_ignored_in_a_line_has_its_reason_beside_it() -> None:
 
 
 def test_every_module_says_what_it_is() -> None:
-    silent = [f.name for f in PROGRAM if not ast.get_docstring(ast.parse(f.read_text()))]
+    silent = [f.name for f in PROGRAM + LOAD if not ast.get_docstring(ast.parse(f.read_text()))]
     assert silent == []
 
 

@@ -15,12 +15,12 @@ from psycopg import sql
 
 from appliance.backups import audit
 from appliance.system import system_users
+from load.writes import sale
 from tests.backups.destinations.servers import BUCKET, Server
 from tests.harness import command, processes, speed
 from tests.harness.appliance import Appliance
 from tests.harness.command import COMMAND
 from tests.harness.waiting import wait_until
-from tests.scenarios.bookkeeper import transaction
 
 TRANSACTIONS = 3
 LIMIT_S = 120.0 * speed.scale()
@@ -164,7 +164,7 @@ def keep_books(appliance: Appliance) -> None:
         assert answer.status_code == 201, answer.text
         accounts.append(int(answer.json()["id"]))
     for number in range(TRANSACTIONS):
-        body = transaction(number, accounts) | {"description": f"Kept {number}"}
+        body = sale(number, accounts).body() | {"description": f"Kept {number}"}
         headers = {"Idempotency-Key": f"kept-{number}"}
         answer = appliance.call("POST", "/api/transactions", json=body, headers=headers)
         assert answer.status_code == 201, answer.text

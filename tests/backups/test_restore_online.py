@@ -13,12 +13,12 @@ from appliance.database import roles
 from appliance.migrations import runner
 from appliance.migrations.tracks import load_tracks
 from appliance.postgres import config
+from load import bookkeeping
 from tests.backups import scene
 from tests.backups.scene import TRANSACTIONS, BackupCommand
-from tests.handoff.client import Client
-from tests.handoff.load import Load
 from tests.harness import speed
 from tests.harness.appliance import Appliance, ending
+from tests.harness.appliance_load import Load, client_of
 from tests.harness.postgres_program import PostgresProgram
 from tests.harness.waiting import wait_until
 
@@ -39,21 +39,20 @@ def _restore_under_load(*appliances: Appliance) -> None:
         restored = cli.run("restore", "base", "--force").stdout
         load.wait_for_more(40)
     assert restored.startswith("Restored base:")
-    assert load.failures == [], load.story()
-    after_swap = {id_ for id_ in load.acknowledged.values() if id_ <= BEFORE_SWAP}
+    assert load.outcomes.failures == [], load.outcomes.story()
+    after_swap = {id_ for id_ in load.writes.acknowledged.so_far().values() if id_ <= BEFORE_SWAP}
     assert len(after_swap) >= 10
-    assert len(after_swap) < len(load.acknowledged)
-    client = Client(owner.key())
+    assert len(after_swap) < len(load.writes.acknowledged)
     for one in appliances:
-        there = client.pages(one.url, "/api/transactions")
+        with client_of(one) as client:
+            there = bookkeeping.transactions(client)
+            assert bookkeeping.trial_balance(client)["balanced"] is True
         kept = [entry["id"] for entry in there if entry["description"].startswith("Kept")]
         assert len(kept) == TRANSACTIONS
-        new = {entry["id"]: int(entry["description"].split()[1]) for entry in there}
-        numbers = {number: id_ for id_, number in new.items() if id_ not in kept}
-        acknowledged = {n: id_ for n, id_ in load.acknowledged.items() if id_ in after_swap}
-        assert numbers == acknowledged
-        assert client.ask(one.url, "GET", "/api/trial-balance").document["balanced"] is True
-    client.close()
+        new = {entry["id"]: entry["description"] for entry in there}
+        sales = {name: id_ for id_, name in new.items() if id_ not in kept}
+        said = load.writes.acknowledged.so_far()
+        assert sales == {name: id_ for name, id_ in said.items() if id_ in after_swap}
     assert _temporary(owner) == []
 
 

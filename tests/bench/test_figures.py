@@ -17,3 +17,9 @@ def test_an_aim_holds_the_ratio_or_without_bare_parts_the_figure_itself() -> Non
 
 def test_a_figure_without_an_aim_is_neither_met_nor_missed() -> None:
     assert Figure("boot", "ms", (1.0,), (1.0,)).document()["met"] is None
+
+
+def test_without_anything_to_divide_by_a_figure_is_held_to_its_aim_itself() -> None:
+    failed = Figure("redeploy", "failed requests", (0.0, 0.0), (0.0, 2.0), aim=Aim("<=", 0))
+    assert (failed.ratio, failed.met) == (None, True)
+    assert failed.document()["bare"]["samples"] == [0.0, 2.0]

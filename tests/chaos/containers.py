@@ -47,7 +47,6 @@ class Container(Appliance):
     def __init__(self, name: str, storage: Path, timeline: Timeline, **variables: str) -> None:
         super().__init__(storage, **variables)
         self.name = name
-        self.in_flight = 0
         self.ends: Counter[str] = Counter()
         self._windows: list[Window] = []
         self._timeline = timeline

@@ -1,15 +1,14 @@
 """The containers on one storage, and the platform's part: deploy, switch, drain, kill.
 
-Clients talk to the `live` container, as if a proxy stood in front of it.
+Clients talk to the live container, as if a proxy stood in front of it.
 """
 
 import itertools
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
+from load.switch import Switch
 from tests.chaos.containers import HEALTH_LIMIT_S, Container, kill_together
 from tests.chaos.timeline import Timeline
 from tests.harness import processes
@@ -21,32 +20,16 @@ OWNER_LIMIT_S = 30.0
 
 
 class Fleet:
-    """One storage and its containers; the requests in flight are counted by container."""
+    """One storage and its containers; the `proxy` knows which of them is live."""
 
     def __init__(self, storage: Path, timeline: Timeline) -> None:
         self.timeline = timeline
-        self.live: Container | None = None
+        # During an outage requests wait.
+        self.proxy = Switch[Container](limit_s=DEPLOY_LIMIT_S)
         self.running: list[Container] = []
         self.made: list[Container] = []
         self._storage = storage
         self._names = (f"c{number}" for number in itertools.count(1))
-        self._changed = threading.Condition()
-
-    @contextmanager
-    def request(self) -> Iterator[Container]:
-        """The container for one request, which is in flight inside; waits during an outage."""
-        with self._changed:
-            served = self._changed.wait_for(lambda: self.live is not None, DEPLOY_LIMIT_S)
-            assert served, "no container is live"
-            container = self.live
-            assert container is not None
-            container.in_flight += 1
-        try:
-            yield container
-        finally:
-            with self._changed:
-                container.in_flight -= 1
-                self._changed.notify_all()
 
     def start(self, **variables: str) -> Container:
         """Start a container and return at once."""
@@ -71,16 +54,12 @@ class Fleet:
 
     def switch(self, to: Container | None) -> None:
         """New requests go there; without a container they wait."""
-        with self._changed:
-            self.live = to
-            self._changed.notify_all()
+        self.proxy.switch(*[to] if to else [])
         self.timeline.note("proxy", f"the clients go to {to.name}" if to else "nobody serves")
 
     def retire(self, old: Container) -> None:
         """Let it answer what it has in hand, then kill all of it."""
-        with self._changed:
-            drained = self._changed.wait_for(lambda: old.in_flight == 0, DRAIN_LIMIT_S)
-        assert drained, f"{old.name} still has {old.in_flight} requests after {DRAIN_LIMIT_S:g} s"
+        self.proxy.drain(old, DRAIN_LIMIT_S)
         self.kill(old)
 
     def kill(self, *doomed: Container) -> None:
@@ -118,7 +97,7 @@ class Fleet:
 
     def retire_others(self) -> None:
         """Remove every container but the live one."""
-        for other in [one for one in self.running if one is not self.live]:
+        for other in [one for one in self.running if one not in self.proxy.backends]:
             self.retire(other)
 
     def owner(self) -> Container:
@@ -131,8 +110,8 @@ class Fleet:
 
     def living(self) -> Container:
         """The live container."""
-        assert self.live is not None, "no container is live"
-        return self.live
+        assert self.proxy.backends, "no container is live"
+        return self.proxy.backends[0]
 
     def check(self) -> None:
         """Fail if a container ended that nobody killed."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from load.latency import percentile
 from tests.chaos.run import Outcome
 
 _EVENTS = 60
@@ -41,32 +42,31 @@ def failure(outcome: Outcome) -> str:
 
 
 def _rows(outcome: Outcome) -> Iterator[tuple[str, str]]:
-    tally, seconds = outcome.tally, sorted(outcome.tally.seconds) or [0.0]
-    requests = len(tally.seconds) + sum(tally.cuts.values())
+    samples, cuts = outcome.requests.samples, outcome.requests.retried
+    # Those of answers that came without a cut.
+    seconds = sorted(sample.seconds for sample in samples if not sample.failures) or [0.0]
+    reads = sum(not sample.writes for sample in samples)
     yield "seed", str(outcome.seed)
     yield "took", f"{outcome.took_s:.0f} s, {outcome.containers} containers"
     for index, (action, count) in enumerate(sorted(outcome.actions.items())):
         yield "" if index else "rounds", f"{count:4d}  {action}"
-    yield "requests", f"{requests}, of them {tally.reads} reads; failed {len(tally.failures)}"
+    yield "requests", f"{len(samples)}, of them {reads} reads; failed {len(outcome.failures)}"
     yield (
         "answers",
         (
-            f"median {_share(seconds, 0.5):.0f} ms, p99 {_share(seconds, 0.99):.0f} ms, "
+            f"median {percentile(seconds, 0.5) * 1000:.0f} ms, "
+            f"p99 {percentile(seconds, 0.99) * 1000:.0f} ms, "
             f"longest hold {seconds[-1] * 1000:.0f} ms"
         ),
     )
-    for why, count in sorted(tally.cuts.items()):
+    for why, count in sorted(cuts.items()):
         yield "cut", f"{count} ({why}); sent again with the same key"
-    yield "ledger", _ledger(outcome)
+    yield "writes", _writes(outcome)
     two = f"two at once, {len(outcome.violations)} times" if outcome.violations else "never two"
     yield "postmasters", f"{outcome.postmasters}, {two} ({outcome.samples} samples)"
 
 
-def _ledger(outcome: Outcome) -> str:
-    sent, acknowledged = len(outcome.ledger.sent), len(outcome.ledger.acknowledged)
+def _writes(outcome: Outcome) -> str:
+    sent, acknowledged = len(outcome.writes.sent), len(outcome.writes.acknowledged)
     found = "not compared" if outcome.recorded is None else f"{outcome.recorded} in the books"
     return f"{sent} sent, {acknowledged} acknowledged, {found}"
-
-
-def _share(seconds: list[float], share: float) -> float:
-    return seconds[int((len(seconds) - 1) * share)] * 1000

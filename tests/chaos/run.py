@@ -1,4 +1,4 @@
-"""One run: rounds under load on one storage, then the ledger is compared with the books."""
+"""One run: rounds under load on one storage, then what was written is looked for in the books."""
 
 import shutil
 import signal
@@ -10,15 +10,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
+from load import bookkeeping
+from load.outcomes import Outcomes
+from load.writes import Writes
 from tests.chaos import actions
+from tests.chaos.clients import Clients, client_of
+from tests.chaos.containers import Container
 from tests.chaos.fleet import Fleet
-from tests.chaos.ledger import Ledger
 from tests.chaos.plan import Round, draw
 from tests.chaos.timeline import Timeline
-from tests.chaos.writers import Clients, Tally
-from tests.harness.kept_connection import KeptConnection
 from tests.harness.waiting import wait_until
 from tests.harness.watching import PostmasterWatch
 
@@ -41,8 +42,9 @@ class Outcome:
     rounds: int
     folder: Path
     timeline: Timeline = field(default_factory=Timeline)
-    ledger: Ledger = field(default_factory=Ledger)
-    tally: Tally = field(default_factory=Tally)
+    writes: Writes = field(default_factory=Writes)
+    requests: Outcomes[Container] = field(default_factory=Outcomes)
+    failures: list[str] = field(default_factory=list)
     actions: Counter[str] = field(default_factory=Counter)
     last_round: int = 0
     containers: int = 0
@@ -73,7 +75,7 @@ def run(seed: int, rounds: int, say: Callable[[str], None]) -> Outcome:
         raise
     finally:
         fleet.end()
-        outcome.faults[:0] = outcome.tally.failures
+        outcome.faults[:0] = outcome.failures
         outcome.violations = watch.violations
         outcome.faults += [f"two postmasters: {seen}" for seen in watch.violations]
         outcome.samples, outcome.postmasters = watch.samples, len(watch.postmasters_seen)
@@ -93,19 +95,21 @@ class _Run:
         first = self._fleet.start()
         self._fleet.wait_until_healthy(first, poll_s=0.1)
         self._fleet.switch(first)
-        books = _Books(self._fleet, first.key())
-        accounts = [books.open_account(number) for number in range(_ACCOUNTS)]
-        clients = Clients(self._fleet, outcome.ledger, first.key(), accounts, outcome.seed)
-        outcome.tally = clients.tally
+        with client_of(self._fleet, first.key()) as books:
+            names = (f"Account {number}" for number in range(_ACCOUNTS))
+            accounts = bookkeeping.open_accounts(books, *names)
+        clients = Clients(self._fleet, outcome.writes, first.key(), accounts, outcome.seed)
+        outcome.requests, outcome.failures = clients.outcomes, clients.failures
         with clients:
             for number in range(outcome.rounds):
                 with _time_limit(ROUND_LIMIT_S, f"round {number} took over {ROUND_LIMIT_S} s"):
                     self._round(draw(outcome.seed, number))
-                if outcome.tally.failures or self._watch.violations:
+                if outcome.failures or self._watch.violations:
                     break
-        recorded = books.transactions()
-        outcome.recorded = len(recorded)
-        outcome.faults += outcome.ledger.check(recorded, books.trial_balance())
+        with client_of(self._fleet, first.key()) as books:
+            recorded = bookkeeping.transactions(books)
+            outcome.recorded = len(recorded)
+            outcome.faults += outcome.writes.check(recorded, bookkeeping.trial_balance(books))
 
     def _round(self, round_: Round) -> None:
         time.sleep(round_.calm_s)
@@ -121,48 +125,13 @@ class _Run:
 
     def _wait_for_progress(self) -> None:
         """The clients are served again."""
-        acknowledged = self._outcome.ledger.acknowledged
+        acknowledged = self._outcome.writes.acknowledged
         wanted = len(acknowledged) + _PROGRESS
         wait_until(
-            lambda: len(acknowledged) >= wanted or self._outcome.tally.failures,
+            lambda: len(acknowledged) >= wanted or self._outcome.failures,
             "the clients are served again",
             PROGRESS_LIMIT_S,
         )
-
-
-class _Books:
-    """What the check reads, through the API of the live container."""
-
-    def __init__(self, fleet: Fleet, key: str) -> None:
-        self._fleet = fleet
-        self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-
-    def open_account(self, number: int) -> int:
-        body = {"name": f"Account {number}", "kind": "asset", "currency": "EUR"}
-        return int(self._ask("POST", "/api/accounts", body)["id"])
-
-    def trial_balance(self) -> dict[str, Any]:
-        return dict(self._ask("GET", "/api/trial-balance"))
-
-    def transactions(self) -> list[dict[str, Any]]:
-        """All of them, page by page."""
-        found: list[dict[str, Any]] = []
-        cursor = ""
-        while True:
-            page = self._ask("GET", f"/api/transactions?limit=200{cursor}")
-            found += page["items"]
-            if not page["next_cursor"]:
-                return found
-            cursor = f"&cursor={page['next_cursor']}"
-
-    def _ask(self, method: str, path: str, body: Any = None) -> Any:
-        connection = KeptConnection(f"127.0.0.1:{self._fleet.living().port}")
-        try:
-            answer = connection.ask(method, path, self._headers, body)
-        finally:
-            connection.close()
-        assert answer.status in (200, 201), f"{method} {path} was answered with {answer}"
-        return answer.document
 
 
 @contextmanager

@@ -15,7 +15,7 @@ def test_six_rounds_lose_nothing_double_nothing_and_fail_no_request() -> None:
     outcome = run(SEED, ROUNDS, print)
     assert outcome.faults == [], report.failure(outcome)
     assert outcome.actions.total() == ROUNDS
-    assert outcome.recorded == len(outcome.ledger.acknowledged)
+    assert outcome.recorded == len(outcome.writes.acknowledged)
     assert outcome.samples > 100
     shutil.rmtree(outcome.folder)
 

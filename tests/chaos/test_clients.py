@@ -10,12 +10,17 @@ from typing import Any
 
 import pytest
 
+from load.client import RequestFailed
+from load.http_request import HttpRequest, get
+from load.outcomes import Outcomes
+from load.writes import Writes
+from tests.chaos.clients import Clients, client_of
 from tests.chaos.containers import Container, Window
 from tests.chaos.fleet import Fleet
-from tests.chaos.ledger import Ledger
 from tests.chaos.timeline import Timeline
-from tests.chaos.writers import Clients, RequestFailed, Session, Tally
 from tests.harness.waiting import wait_until
+
+UNAVAILABLE = HttpRequest("what is refused", "GET", "/", 503)
 
 
 class Refusing(BaseHTTPRequestHandler):
@@ -62,7 +67,7 @@ class Server(ThreadingHTTPServer):
 def fleet(tmp_path: Path) -> Fleet:
     """Its live container was never started: nobody listens there."""
     fleet = Fleet(tmp_path, Timeline())
-    fleet.live = Container("c1", tmp_path, fleet.timeline)
+    fleet.switch(Container("c1", tmp_path, fleet.timeline))
     return fleet
 
 
@@ -83,24 +88,27 @@ def refusing_everything(container: Container, after_s: float = 0) -> Iterator[Se
 
 
 def test_no_answer_of_a_container_that_nobody_killed_is_a_failure(fleet: Fleet) -> None:
-    with pytest.raises(RequestFailed, match=r"c1, after .*ConnectionRefusedError"):
-        Session(fleet, {}, Tally()).insist("GET", "/", 200)
+    client = client_of(fleet, "key")
+    with pytest.raises(RequestFailed, match=r"/ at .* after .*ConnectionRefusedError"):
+        client.ask(get("/"))
 
 
 def test_no_answer_of_one_that_was_killed_is_counted_and_sent_again(fleet: Fleet) -> None:
     fleet.living().note_killed()
-    tally = Tally()
-    with refusing_everything(fleet.living(), after_s=0.3):
-        Session(fleet, {}, tally).insist("GET", "/", 503)
-    assert tally.cuts == {"container killed": 1}
-    assert tally.seconds == []
+    outcomes = Outcomes[Container]()
+    with client_of(fleet, "key") as client, refusing_everything(fleet.living(), after_s=0.3):
+        outcomes.record(client.send(UNAVAILABLE))
+    assert outcomes.retried == {"container killed": 1}
+    assert outcomes.failures == []
+    (sample,) = outcomes.samples
+    assert sample.failures > 0
 
 
 def test_any_status_but_success_is_a_failure(fleet: Fleet) -> None:
-    clients = Clients(fleet, Ledger(), "key", [1, 2], seed=1)
+    clients = Clients(fleet, Writes(), "key", [1, 2], seed=1)
     with refusing_everything(fleet.living()), clients:
-        wait_until(lambda: len(clients.tally.failures) == 6, "every client fails")
-    assert all("503" in failure for failure in clients.tally.failures)
+        wait_until(lambda: len(clients.failures) == 6, "every client fails")
+    assert all("c1: " in failure and "503" in failure for failure in clients.failures)
 
 
 @pytest.mark.parametrize(
@@ -118,9 +126,9 @@ def test_a_window_that_is_open_excuses_what_comes_later() -> None:
 
 
 def test_a_connection_that_is_closed_while_it_is_kept_is_a_failure(fleet: Fleet) -> None:
-    session = Session(fleet, {}, Tally())
+    client = client_of(fleet, "key")
     with refusing_everything(fleet.living()) as server:
-        session.insist("GET", "/", 503)
+        client.ask(UNAVAILABLE)
         wait_until(lambda: not server.open, "it closes what is idle")
         with pytest.raises(RequestFailed, match="a kept connection was closed"):
-            session.insist("GET", "/", 503)
+            client.ask(UNAVAILABLE)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import requests
 
+from load.writes import sale
 from tests.compatibility.builds import ROOT, Build, OneBuild
 from tests.compatibility.conftest import Variables, one_then_the_other
 from tests.harness.appliance import Appliance, ending
@@ -17,7 +18,6 @@ from tests.harness.command import COMMAND
 from tests.harness.folders import short_folder
 from tests.harness.waiting import wait_until
 from tests.hooks.copying import copy
-from tests.scenarios.bookkeeper import transaction
 
 LIMIT_S = 120.0
 PASSPHRASE = {"BACKUP_PASSPHRASE": "three words more or less"}
@@ -34,7 +34,7 @@ class Scene:
 
     def write(self, number: int) -> None:
         """Record a transaction with the one that runs."""
-        sent = transaction(number, self._accounts or self._open_accounts())
+        sent = sale(number, self._accounts or self._open_accounts()).body()
         assert self.maker.call("POST", "/api/transactions", json=sent).status_code == 201
 
     def _open_accounts(self) -> list[int]:

@@ -5,8 +5,8 @@ import pytest
 from tests.compatibility import volume
 from tests.compatibility.builds import Build
 from tests.compatibility.conftest import Make, both_ways
-from tests.handoff.load import Load
 from tests.handoff.scene import paused
+from tests.harness.appliance_load import Load
 from tests.harness.watching import PostmasterWatch
 
 ROUNDS = 3
@@ -24,7 +24,7 @@ def test_one_hands_the_database_to_the_other_and_gets_it_back_when_that_one_is_k
         volume.assert_roles(other, owner)
         load.switch(owner, other)
         load.wait_for_more()
-        load.move(other, owner)
+        load.move(owner)
         other.kill_everything()
         volume.wait_until_owner(owner)
         load.wait_for_more()
@@ -57,7 +57,7 @@ def test_three_rounds_there_and_back_under_load_fail_no_request(
     with Load(owner) as load:
         for build in (Build.NEW, Build.OLD) * ROUNDS:
             new = make(build).start().wait_until_up()
-            load.move(owner, new)
+            load.move(new)
             owner.kill_everything()
             owner = new
         load.wait_for_more()

@@ -4,11 +4,13 @@ import re
 from contextlib import closing
 from typing import Any
 
+from load import bookkeeping
+from load.client import Client
+from load.switch import Switch
+from load.writes import sale
 from tests.compatibility.builds import Build
 from tests.compatibility.conftest import Make, both_ways
-from tests.handoff.client import Client
 from tests.harness.appliance import Appliance
-from tests.scenarios.bookkeeper import transaction
 
 COMPLAINTS = re.compile(r"warning|error|fatal|panic|traceback", re.IGNORECASE)
 
@@ -17,8 +19,9 @@ class Writer:
     """One client of whatever runs on the storage; what it was told once must stay true."""
 
     def __init__(self, first: Appliance) -> None:
-        self._client = Client(first.key())
-        self._accounts = [self._open_account(first, name) for name in ("Cash", "Sales")]
+        self._switch = Switch(first)
+        self._client = Client(self._switch, first.key())
+        self._accounts = bookkeeping.open_accounts(self._client, "Cash", "Sales")
         self._acknowledged: list[Any] = []
 
     def close(self) -> None:
@@ -27,27 +30,20 @@ class Writer:
 
     def write(self, to: Appliance) -> None:
         """Record one more transaction."""
-        self._acknowledged.append(self._record(to, len(self._acknowledged)))
+        self._switch.switch(to)
+        self._acknowledged.append(self._record(len(self._acknowledged)))
 
     def check(self, at: Appliance) -> None:
         """Everything is there as it was, and what is sent again is known and not done again."""
-        again = [self._record(at, number) for number in range(len(self._acknowledged))]
+        self._switch.switch(at)
+        again = [self._record(number) for number in range(len(self._acknowledged))]
         assert again == self._acknowledged
-        there = self._client.pages(at.url, "/api/transactions")
+        there = bookkeeping.transactions(self._client)
         assert sorted(there, key=lambda entry: entry["id"]) == self._acknowledged
-        assert self._client.ask(at.url, "GET", "/api/trial-balance").document["balanced"] is True
+        assert bookkeeping.trial_balance(self._client)["balanced"] is True
 
-    def _record(self, to: Appliance, number: int) -> Any:
-        body, key = transaction(number, self._accounts), {"Idempotency-Key": f"sale-{number}"}
-        answer = self._client.ask(to.url, "POST", "/api/transactions", body, **key)
-        assert answer.status == 201, answer
-        return answer.document
-
-    def _open_account(self, to: Appliance, name: str) -> int:
-        body = {"name": name, "kind": "asset", "currency": "EUR"}
-        answer = self._client.ask(to.url, "POST", "/api/accounts", body)
-        assert answer.status == 201, answer
-        return int(answer.document["id"])
+    def _record(self, number: int) -> Any:
+        return self._client.ask(sale(number, self._accounts).request, f"sale-{number}").document
 
 
 @both_ways

@@ -3,8 +3,8 @@
 from appliance.handoff.hand_over import STOP_LIMIT_S
 from tests.handoff import scene
 from tests.handoff.conftest import Make
-from tests.handoff.load import Load
 from tests.harness.appliance import Appliance
+from tests.harness.appliance_load import Load
 from tests.harness.freezing import frozen
 
 # What Postgres waits for a process that does not obey an immediate shutdown, before SIGKILL.
@@ -22,7 +22,7 @@ def test_a_backend_that_hangs_is_killed_and_requests_are_held_meanwhile(
         load.wait_for_more()
     load.verify(new)
     assert f"Postgres did not stop within {STOP_LIMIT_S:g} s; aborting it" in owner.log
-    assert STOP_LIMIT_S <= load.longest_s < HOLD_SECONDS
+    assert STOP_LIMIT_S <= load.outcomes.longest_s < HOLD_SECONDS
     scene.assert_roles(new, owner)
     [record] = scene.status(new)["database"]["handoffs"]
     assert record["phases_ms"]["stop"] >= (STOP_LIMIT_S + ABORT_LIMIT_S - 1) * 1000

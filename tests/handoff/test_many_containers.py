@@ -4,9 +4,9 @@ import pytest
 
 from tests.handoff import scene
 from tests.handoff.conftest import Make
-from tests.handoff.load import Load
 from tests.harness import processes
 from tests.harness.appliance import Appliance
+from tests.harness.appliance_load import Load
 from tests.harness.waiting import wait_until
 
 

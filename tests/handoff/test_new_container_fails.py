@@ -12,8 +12,8 @@ from appliance.handoff.messages import Refused, Request
 from appliance.postgres.disk_space import BYTES_TO_START
 from tests.handoff import scene
 from tests.handoff.conftest import Make
-from tests.handoff.load import Load
 from tests.harness.appliance import Appliance
+from tests.harness.appliance_load import Load
 from tests.harness.folders import short_folder
 from tests.harness.requirements import needs_namespaces
 from tests.postgres.conftest import fill

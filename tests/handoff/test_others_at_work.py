@@ -14,9 +14,9 @@ from appliance.handoff.hand_over import DUMP_LIMIT_S
 from appliance.postgres import binaries, config
 from tests.handoff import scene
 from tests.handoff.conftest import Make
-from tests.handoff.load import Load
 from tests.harness import processes
 from tests.harness.appliance import Appliance
+from tests.harness.appliance_load import Load
 from tests.harness.waiting import wait_until
 
 

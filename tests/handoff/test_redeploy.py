@@ -5,8 +5,8 @@ from typing import Any
 
 from tests.handoff import scene
 from tests.handoff.conftest import Make
-from tests.handoff.load import Load
 from tests.harness.appliance import Appliance
+from tests.harness.appliance_load import Load
 from tests.harness.waiting import wait_until
 from tests.harness.watching import PostmasterWatch
 
@@ -34,7 +34,7 @@ def test_a_handoff_under_load_on_both_containers_fails_no_request_and_swaps_the_
     load.verify(owner)
     load.verify(new)
     scene.assert_roles(new, owner)
-    assert load.longest_s < BLINK_S
+    assert load.outcomes.longest_s < BLINK_S
     assert scene.REQUESTS in owner.log
     assert scene.HANDS_OVER in owner.log
     for text in (scene.REQUESTED, scene.OWNS_NOW, "handoff complete from="):
@@ -55,7 +55,7 @@ def test_when_the_new_container_is_killed_the_old_one_owns_again_and_fails_no_re
         load.wait_for_more()
     load.verify(owner)
     scene.wait_for_kinds(owner, "handoff", "takeover")
-    assert load.longest_s < scene.TAKE_BACK_LIMIT_S
+    assert load.outcomes.longest_s < scene.TAKE_BACK_LIMIT_S
 
 
 def test_ten_redeploys_without_a_pause_fail_no_request(
@@ -64,7 +64,7 @@ def test_ten_redeploys_without_a_pause_fail_no_request(
     with Load(owner) as load:
         for _ in range(REDEPLOYS):
             new = make_appliance().start().wait_until_up()
-            load.move(owner, new)
+            load.move(new)
             owner.kill_everything()
             owner = new
         load.wait_for_more()
@@ -82,4 +82,4 @@ def check_record(record: dict[str, Any], load: Load) -> None:
     assert phases["away"] >= phases["stop"] + phases["prepare"]
     assert record["requests_held"] > 0
     assert record["requests_given_up"] == 0
-    assert 0 < record["longest_hold_ms"] <= load.longest_s * 1000
+    assert 0 < record["longest_hold_ms"] <= load.outcomes.longest_s * 1000

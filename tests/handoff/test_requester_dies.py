@@ -18,8 +18,8 @@ from appliance.migrations.runner import ADVISORY_LOCK
 from appliance.postgres import config
 from tests.handoff import scene
 from tests.handoff.conftest import Make
-from tests.handoff.load import Load
 from tests.harness.appliance import Appliance
+from tests.harness.appliance_load import Load
 from tests.harness.freezing import frozen
 from tests.harness.waiting import wait_until
 
@@ -119,7 +119,7 @@ def test_when_the_claimant_is_killed_the_old_one_serves_and_fails_no_request(
         if step in KEPT:
             assert owner.postmaster() == first, "it did not notice"
     load.verify(owner)
-    assert load.longest_s < scene.TAKE_BACK_LIMIT_S
+    assert load.outcomes.longest_s < scene.TAKE_BACK_LIMIT_S
     assert "handoff" not in scene.kinds(owner)
     another_can_have_it(owner, make_appliance)
 

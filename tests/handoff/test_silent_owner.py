@@ -10,8 +10,8 @@ import pytest
 from appliance.handoff.request_database import ANSWER_LIMIT_S
 from tests.handoff import scene
 from tests.handoff.conftest import Make
-from tests.handoff.load import Load
 from tests.harness.appliance import Appliance
+from tests.harness.appliance_load import Load
 from tests.harness.freezing import frozen
 
 # A container that starts alone is up within this, on a busy machine too.
@@ -71,12 +71,12 @@ def test_an_owner_that_knows_no_handoff_keeps_the_database_until_it_dies(
     assert "knows no handoff, or its container is gone" in new.log
     scene.assert_roles(owner, new)
     with Load(owner, new) as load:
-        load.move(owner, new)
+        load.move(new)
         owner.kill_everything()
         scene.wait_until_owner(new)
         load.wait_for_more()
     load.verify(new)
-    assert load.longest_s < scene.TAKE_BACK_LIMIT_S
+    assert load.outcomes.longest_s < scene.TAKE_BACK_LIMIT_S
     scene.wait_for_kinds(new, "takeover")
 
 

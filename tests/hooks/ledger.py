@@ -1,12 +1,11 @@
 """Books that are written without a pause, and what was acknowledged of them."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from tests.harness.acknowledged import Acknowledged
+from load.closed_loop import ClosedLoop, Turn
+from load.writes import Acknowledged
 from tests.harness.appliance import Appliance
 
 _RECORD = """
@@ -36,7 +35,7 @@ class Ledger:
 
     def __init__(self, running: Appliance) -> None:
         self._running = running
-        self._acknowledged = Acknowledged()
+        self._acknowledged = Acknowledged[int]()
         with running.connect() as connection:
             connection.execute(_MAKE_WEAR)
             named = (("cash", "asset"), ("sales", "income"))
@@ -60,21 +59,26 @@ class Ledger:
     def being_written(self, *, checkpoints: bool = False) -> Iterator[None]:
         """Write without a pause while the block lasts, and checkpoint if that is wanted."""
         works = [self._record_one, self._record_one, _wear, *([_checkpoint] if checkpoints else [])]
-        with self._acknowledged.growing([partial(self._work, work) for work in works]):
+        with ExitStack() as stack:
+            turns = [
+                _turn(work, stack.enter_context(self._running.connect("postgres")))
+                for work in works
+            ]
+            stack.enter_context(ClosedLoop(turns))
+            self.wait_for_more()
             yield
 
     def wait_for_more(self, count: int = 20) -> None:
         """Wait until so many more are acknowledged."""
         self._acknowledged.wait_for_more(count)
 
-    def _work(self, work: Any, over: threading.Event) -> None:
-        with self._running.connect("postgres") as connection:
-            while not over.is_set():
-                work(connection)
-
     def _record_one(self, connection: Any) -> None:
         (identity,) = connection.execute(_RECORD, self._accounts).fetchone()
         self._acknowledged.add(identity, identity)
+
+
+def _turn(work: Callable[[Any], None], connection: Any) -> Turn:
+    return lambda _number: work(connection)
 
 
 def _wear(connection: Any) -> None:

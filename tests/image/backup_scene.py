@@ -4,18 +4,21 @@ import itertools
 import json
 import secrets
 import tarfile
-import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import requests
 from docker.models.containers import Container
 
-from tests.harness.acknowledged import Acknowledged
+from load import bookkeeping
+from load.client import Client
+from load.closed_loop import ClosedLoop, Turn
+from load.outcomes import RequestOutcome
+from load.switch import Switch
+from load.writes import Acknowledged, sale
 from tests.image.contained import Contained
 from tests.platform import Application, Platform, backup, restore
 from tests.platform.backup import HOOK as PRE_BACKUP
@@ -23,7 +26,6 @@ from tests.platform.backup import copy_storage
 from tests.platform.containers import Executed, execute, remove_by_force, volume_mounts
 from tests.platform.faults import new_volume
 from tests.platform.volume import Volume
-from tests.scenarios.bookkeeper import transaction
 
 POST_RESTORE = restore.HOOK
 MANIFEST = "data/backups/.hook/manifest.json"
@@ -31,34 +33,34 @@ LAST_MARK = "data/run/hook-window.json"
 
 
 class Books:
-    """The books of an appliance, and what it acknowledged: transaction numbers and their ids."""
+    """The books of an appliance, and what it acknowledged: the names of sales and their ids."""
 
     def __init__(self, appliance: Contained) -> None:
         self.appliance = appliance
-        self._acknowledged = Acknowledged()
-        self._sent = itertools.count(1)
+        self._acknowledged = Acknowledged[str]()
+        self._numbers = itertools.count(1)
         self._key = appliance.key()
-        self._accounts = [self._open_account(name) for name in ("Cash", "Sales")]
+        with self._client_of(appliance) as client:
+            self._accounts = bookkeeping.open_accounts(client, "Cash", "Sales")
 
-    def record(self, count: int = 10) -> dict[int, int]:
+    def record(self, count: int = 10) -> dict[str, int]:
         """Record so many more; returns all that was acknowledged until now."""
-        for _ in range(count):
-            assert self._record_one(), "the appliance does not take it"
+        with self._client_of(self.appliance) as client:
+            for _ in range(count):
+                assert self._record_one(client), "the appliance does not take it"
         return self.so_far()
 
-    def so_far(self) -> dict[int, int]:
+    def so_far(self) -> dict[str, int]:
         """All that was acknowledged until now."""
         return self._acknowledged.so_far()
 
     @contextmanager
     def being_written(self, clients: int = 3) -> Iterator[None]:
         """Clients record without a pause while the block lasts; some is acknowledged before."""
-
-        def work(over: threading.Event) -> None:
-            while not over.is_set():
-                self._record_one()
-
-        with self._acknowledged.growing([work] * clients):
+        with ExitStack() as stack:
+            made = [stack.enter_context(self._client_of(self.appliance)) for _ in range(clients)]
+            stack.enter_context(ClosedLoop([self._turn_of(client) for client in made]))
+            self.wait_for_more()
             yield
 
     def wait_for_more(self, count: int = 20) -> None:
@@ -66,7 +68,7 @@ class Books:
         self._acknowledged.wait_for_more(count)
 
     def check(
-        self, restored: Contained, acknowledged: Mapping[int, int], *, exactly: bool = False
+        self, restored: Contained, acknowledged: Mapping[str, int], *, exactly: bool = False
     ) -> None:
         """What was acknowledged is there, the books balance, the next transaction is taken.
 
@@ -74,41 +76,34 @@ class Books:
         """
         rows = restored.sql("SELECT id, description FROM transactions").splitlines()
         there = {int(row.split("|")[0]): row.split("|")[1] for row in rows}
-        expected = {identity: f"Sale {number}" for number, identity in acknowledged.items()}
+        expected = {identity: name for name, identity in acknowledged.items()}
         assert expected.items() <= there.items(), "acknowledged and not there"
         assert not exactly or there == expected, "there is more than there was"
-        answer = self._ask(restored, "GET", "/api/trial-balance")
-        assert answer.status_code == 200, answer.text
-        assert answer.json()["balanced"] is True
-        assert all(Decimal(line["difference"]) == 0 for line in answer.json()["totals"])
-        assert self._post(restored, 0).status_code == 201
+        with self._client_of(restored) as client:
+            balance = bookkeeping.trial_balance(client)
+            client.ask(sale(0, self._accounts).request, "sale-0")
+        assert balance["balanced"] is True
+        assert all(Decimal(line["difference"]) == 0 for line in balance["totals"])
 
-    def _record_one(self) -> bool:
-        number = next(self._sent)
-        answer = self._post(self.appliance, number)
-        if answer.status_code != 201:
+    def _turn_of(self, client: Client[Contained]) -> Turn:
+        def turn(_number: int) -> None:
+            # While a backup is made some may be refused.
+            self._record_one(client)
+
+        return turn
+
+    def _record_one(self, client: Client[Contained]) -> bool:
+        number = next(self._numbers)
+        exchange = client.send(sale(number, self._accounts).request, f"sale-{number}")
+        assert exchange.response.status, f"the proxy did not answer: {exchange}"
+        if exchange.outcome is not RequestOutcome.ACKNOWLEDGED:
             return False
-        self._acknowledged.add(number, int(answer.json()["id"]))
+        self._acknowledged.add(exchange.request.name, exchange.response.document["id"])
         return True
 
-    def _post(self, appliance: Contained, number: int) -> requests.Response:
-        body = transaction(number, self._accounts)
-        headers = {"Idempotency-Key": f"sale-{number}"}
-        return self._ask(appliance, "POST", "/api/transactions", json=body, headers=headers)
-
-    def _ask(
-        self, appliance: Contained, method: str, path: str, **arguments: Any
-    ) -> requests.Response:
-        headers = {"Authorization": f"Bearer {self._key}", **arguments.pop("headers", {})}
-        return requests.request(
-            method, appliance.url + path, headers=headers, timeout=35, **arguments
-        )
-
-    def _open_account(self, name: str) -> int:
-        body = {"name": name, "kind": "asset", "currency": "EUR"}
-        answer = self.appliance.call("POST", "/api/accounts", json=body)
-        assert answer.status_code == 201, answer.text
-        return int(answer.json()["id"])
+    def _client_of(self, appliance: Contained) -> Client[Contained]:
+        # The proxy gives up before its client does.
+        return Client(Switch(appliance), self._key, limit_s=35.0)
 
 
 class Archives:

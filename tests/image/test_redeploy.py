@@ -3,16 +3,14 @@
 import json
 import secrets
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from docker.models.containers import Container
 
-from tests.handoff.load import Load
+from tests.harness.appliance_load import Load
 from tests.harness.nightly import most_at_night
 from tests.harness.waiting import wait_until
 from tests.image.conftest import Deploy
@@ -28,7 +26,7 @@ REDEPLOYS = 5
 
 def test_redeploys_without_a_pause_fail_no_request_and_recover_nothing(deploy: Deploy) -> None:
     appliance = deploy()
-    with PostmasterCount(appliance) as count, load_on(appliance) as load:
+    with PostmasterCount(appliance) as count, Load(appliance) as load:
         for _ in range(REDEPLOYS):
             appliance.platform.update(appliance.app)
             load.wait_for_more()
@@ -43,7 +41,7 @@ def test_a_new_container_that_is_removed_by_force_at_any_moment_costs_no_request
     deploy: Deploy, after_s: float
 ) -> None:
     appliance = deploy()
-    with PostmasterCount(appliance) as count, load_on(appliance) as load:
+    with PostmasterCount(appliance) as count, Load(appliance) as load:
         new = start_beside(appliance)
         wait_until(lambda: "standby:" in log(new), "its programs run", 30)
         # Not a wait for something: that is the moment, and whatever it meets must be harmless.
@@ -60,7 +58,7 @@ def test_a_migration_that_fails_leaves_the_old_container_serving(deploy: Deploy)
     broken = "mkdir -p /storage/broken && echo 'SELECT 1/0' > /storage/broken/0001_broken.sql"
     assert execute(appliance.container, "sh", "-c", broken).code == 0
     app = with_variables(appliance.app, CLIENT_MIGRATIONS_DIR="/storage/broken")
-    with load_on(appliance) as load:
+    with Load(appliance) as load:
         fails_beside(appliance, app, "0001_broken.sql")
         load.wait_for_more()
     load.verify(appliance)
@@ -71,7 +69,7 @@ def test_a_new_container_that_crashes_at_the_start_leaves_the_old_one_serving(
     deploy: Deploy,
 ) -> None:
     appliance = deploy()
-    with load_on(appliance) as load:
+    with Load(appliance) as load:
         fails_beside(appliance, with_variables(appliance.app, HOLD_SECONDS="ever"), "HOLD_SECONDS")
         load.wait_for_more()
     load.verify(appliance)
@@ -83,7 +81,7 @@ def test_a_new_container_that_is_not_healthy_in_time_is_removed_and_the_old_one_
 ) -> None:
     appliance = deploy()
     old = appliance.container
-    with load_on(appliance) as load:
+    with Load(appliance) as load:
         with pytest.raises(DeployError):
             appliance.platform.update(appliance.app, deploy_timeout_s=0)
         load.wait_for_more()
@@ -94,7 +92,7 @@ def test_a_new_container_that_is_not_healthy_in_time_is_removed_and_the_old_one_
 def test_a_deploy_while_the_owner_is_paused_waits_and_then_succeeds(deploy: Deploy) -> None:
     appliance = deploy()
     old = appliance.container
-    with PostmasterCount(appliance) as count, load_on(appliance) as load:
+    with PostmasterCount(appliance) as count, Load(appliance) as load:
         old.pause()
         with ThreadPoolExecutor(1) as pool:
             update = pool.submit(appliance.platform.update, appliance.app)
@@ -112,7 +110,7 @@ def test_the_owner_is_killed_while_a_standby_serves(deploy: Deploy) -> None:
     old = appliance.container
     new = start_beside(appliance)
     wait_until(lambda: up(new), "it is up", 60)
-    with PostmasterCount(appliance) as count, load_on(appliance) as load:
+    with PostmasterCount(appliance) as count, Load(appliance) as load:
         new.kill()
         load.wait_for_more(40)
         wait_until(lambda: running_postmasters(old), "the old one owns again", 20)
@@ -137,7 +135,7 @@ def test_a_container_that_is_started_again_does_not_claim(deploy: Deploy) -> Non
 def test_both_are_killed_at_once_and_one_is_started_again(deploy: Deploy) -> None:
     appliance = deploy()
     old = appliance.container
-    with load_on(appliance) as load:
+    with Load(appliance) as load:
         new = start_beside(appliance)
         wait_until(lambda: up(new), "it is up", 60)
     with ThreadPoolExecutor(2) as pool:
@@ -158,7 +156,7 @@ def test_a_full_disk_stops_the_new_container_and_not_the_old_one(
     try:
         platform.deploy(app)
         appliance = Contained(platform, app)
-        with load_on(appliance) as load:
+        with Load(appliance) as load:
             fill = "cd /storage && fallocate -l $(($(stat -f -c '%a*%S' .) - 24*1024*1024)) filling"
             assert execute(appliance.container, "sh", "-c", fill).code == 0
             fails_beside(appliance, app, "are needed to start the database. Nothing was changed.")
@@ -167,13 +165,6 @@ def test_a_full_disk_stops_the_new_container_and_not_the_old_one(
         assert handoffs(appliance) == []
     finally:
         platform.remove(app)
-
-
-@contextmanager
-def load_on(appliance: Any) -> Iterator[Any]:
-    """Clients at the proxy's door."""
-    with Load(appliance) as load:
-        yield load
 
 
 def handoffs(appliance: Contained, container: Container | None = None) -> list[dict[str, Any]]:

@@ -1,33 +1,24 @@
 """The main job: a thousand transactions by several clients, and SIGKILL in the middle."""
 
-import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
-from tests.scenarios.bookkeeper import Bookkeeper
+from tests.scenarios.bookkeeper import RETRY_FOR_S, Bookkeeper
 from tests.scenarios.service import Service
 
 
 def run(service: Service, count: int = 1000, clients: int = 4) -> None:
     """Record, kill, start again; then every acknowledged transaction is there exactly once."""
     bookkeeper = Bookkeeper(service)
-    failures: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            bookkeeper.record(count, clients)
-        except BaseException as error:
-            failures.append(error)
-
-    clients_at_work = threading.Thread(target=work)
-    clients_at_work.start()
-    bookkeeper.wait_for_acknowledged(count // 2)
-    service.kill_everything()
-    assert len(bookkeeper.acknowledged) < count, "killed too late to prove anything"
-    service.start()
-    service.wait_until_up()
-    clients_at_work.join()
-    assert not failures, failures
+    with ThreadPoolExecutor(1) as pool:
+        clients_at_work = pool.submit(bookkeeper.record, count, clients)
+        bookkeeper.writes.acknowledged.wait_for(count // 2, RETRY_FOR_S)
+        service.kill_everything()
+        assert len(bookkeeper.writes.acknowledged) < count, "killed too late to prove anything"
+        service.start()
+        service.wait_until_up()
+        clients_at_work.result()
     check(bookkeeper, count)
 
 
@@ -37,11 +28,9 @@ def check(bookkeeper: Bookkeeper, count: int) -> None:
     assert Counter(entry["description"] for entry in recorded) == {
         f"Sale {number}": 1 for number in range(count)
     }
-    ids = {entry["id"]: entry["description"] for entry in recorded}
-    assert {number: ids.get(identity) for number, identity in bookkeeper.acknowledged.items()} == {
-        number: f"Sale {number}" for number in range(count)
-    }
     balance = bookkeeper.trial_balance()
+    assert len(bookkeeper.writes.acknowledged) == count
+    assert bookkeeper.writes.check(recorded, balance) == []
     total = Decimal(count * (count + 1) // 2) / 100
     assert balance["balanced"] is True
     assert [Decimal(line["difference"]) for line in balance["totals"]] == [Decimal(0)]

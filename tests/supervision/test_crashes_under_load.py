@@ -1,13 +1,12 @@
 """Postgres crashes under clients that never stop: they see slow answers and nothing else."""
 
-import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from typing import Any, cast
 
 import psycopg
 
+from load.closed_loop import ClosedLoop
 from tests.harness import processes
 from tests.harness.appliance import Appliance
 from tests.harness.waiting import wait_until
@@ -21,7 +20,7 @@ def test_no_request_fails_and_none_is_doubled_while_backends_and_postmaster_are_
 ) -> None:
     answers: list[int] = []
     appliance.key()
-    with clients(appliance, answers):
+    with ClosedLoop([partial(make_account, appliance, answers)] * CLIENTS):
         for crash in range(CRASHES):
             wait_for_more(answers)
             kill_one_of_postgres(appliance, the_postmaster=crash % 2 == 1)
@@ -43,27 +42,10 @@ def connected(appliance: Appliance) -> "psycopg.Connection[Any] | None":
         return None
 
 
-@contextmanager
-def clients(appliance: Appliance, answers: list[int]) -> Iterator[None]:
-    """Clients that make accounts as fast as they can, each with names of its own."""
-    over = threading.Event()
-
-    def work(client: int) -> None:
-        number = 0
-        while not over.is_set():
-            account = {"name": f"{client}-{number}", "kind": "asset", "currency": "EUR"}
-            answers.append(appliance.call("POST", "/api/accounts", json=account).status_code)
-            number += 1
-
-    threads = [threading.Thread(target=work, args=(client,)) for client in range(CLIENTS)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join(60)
+def make_account(appliance: Appliance, answers: list[int], number: int) -> None:
+    """A client's turn, on a connection of its own: no other has made an account of that name."""
+    account = {"name": f"{number}", "kind": "asset", "currency": "EUR"}
+    answers.append(appliance.call("POST", "/api/accounts", json=account).status_code)
 
 
 def kill_one_of_postgres(appliance: Appliance, *, the_postmaster: bool) -> None:

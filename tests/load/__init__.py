@@ -1,0 +1,1 @@
+"""The load generator: what is sent, what is recorded, what is found."""
