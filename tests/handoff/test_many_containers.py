@@ -24,7 +24,7 @@ def test_three_containers_started_at_once_on_an_empty_storage_all_get_healthy(
     scene.assert_roles(owner, *(one for one in three if one is not owner))
 
 
-def test_the_claimant_gets_the_database_and_not_the_standby_that_waits_longest(
+def test_the_requester_gets_the_database_and_not_the_standby_that_waits_longest(
     owner: Appliance, make_appliance: Make
 ) -> None:
     standbys: list[Appliance] = []

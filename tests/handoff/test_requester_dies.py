@@ -107,7 +107,7 @@ KEPT = STEPS[:3]
 
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.__name__.replace("_", " "))
-def test_when_the_claimant_is_killed_the_old_one_serves_and_fails_no_request(
+def test_when_the_requester_is_killed_the_old_one_serves_and_fails_no_request(
     owner: Appliance, make_appliance: Make, step: Step
 ) -> None:
     first, new = owner.postmaster(), make_appliance()
@@ -124,7 +124,7 @@ def test_when_the_claimant_is_killed_the_old_one_serves_and_fails_no_request(
     another_can_have_it(owner, make_appliance)
 
 
-def test_a_claimant_whose_postgres_does_not_take_the_database_does_not_claim_it_again(
+def test_a_requester_whose_postgres_does_not_take_the_database_does_not_request_it_again(
     owner: Appliance, make_appliance: Make
 ) -> None:
     new = make_appliance()

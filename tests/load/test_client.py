@@ -90,6 +90,6 @@ def test_the_loop_of_one_thread_takes_no_other_answer() -> None:
 
 @pytest.mark.parametrize("module", [http_request, latency, writes], ids=lambda one: one.__name__)
 def test_the_examples_are_true(module: object) -> None:
-    result = doctest.testmod(module)  # type: ignore[arg-type]
+    result = doctest.testmod(module)  # type: ignore[arg-type]  # a module of ours
     assert result.attempted
     assert not result.failed
