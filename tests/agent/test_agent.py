@@ -107,7 +107,7 @@ def test_a_request_in_another_form_is_refused_in_words(scripted: ScriptedAgent) 
 
 
 def test_what_it_does_not_understand_is_ignored(scripted: ScriptedAgent) -> None:
-    scripted.join().tell(NotUnderstood("knock"))
+    scripted.join().tell(NotUnderstood("hello"))
     with scripted.call(REQUEST):
         scripted.began(HAND_OVER)
 
@@ -117,7 +117,7 @@ def test_what_postgres_tells_goes_to_the_task_that_waits_for_it(scripted: Script
     scripted.end(JOIN, READS_ITS_MAIL)
     scripted.wait_for_line(f"join has read {TAKEN}")
     wait_until(scripted.directory.is_handoff_complete, "it has joined")
-    scripted.tell(NotUnderstood("knock"))
+    scripted.tell(NotUnderstood("hello"))
     assert scripted.count(RECORD) == 0
 
 

@@ -115,7 +115,7 @@ def _wake(owner: Appliance, tries: int, slot_at: int | None = None) -> int:
     document = {"format": 1, "jobs": {BACKUP: vars(job)}}
     write_json(owner.storage.backup_schedule, document)
     with channel.connect(InstanceDirectory(owner.storage, instance(owner)).socket) as agent:
-        agent.send(NotUnderstood("knock"))
+        agent.send(NotUnderstood("hello"))
     return job.slot_at
 
 

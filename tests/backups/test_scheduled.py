@@ -38,11 +38,11 @@ def _due(storage: Storage, *names: str) -> None:
     write_json(storage.backup_schedule, {"format": 1, "jobs": jobs})
 
 
-def _knock(*appliances: Appliance) -> None:
+def _wake(*appliances: Appliance) -> None:
     """Wake the agents, who would look at the clock within a minute anyway."""
     for one in appliances:
         with channel.connect(InstanceDirectory(one.storage, instance(one)).socket) as agent:
-            agent.send(NotUnderstood("knock"))
+            agent.send(NotUnderstood("hello"))
 
 
 def _seen(storage: Storage) -> list[tuple[Any, ...]]:
@@ -92,7 +92,7 @@ def test_what_is_due_is_done_once_by_the_owner_and_not_again_after_a_restart(
     second = make_appliance(**hours).start().wait_until_up()
     wait_until_owner(second)
     _due(prepared, BACKUP)
-    _knock(first, second)
+    _wake(first, second)
     _wait_for(prepared, *_once_more(("drill", True)))
     _settled(prepared, BACKUP)
     wait_for_line(second, "made the scheduled backup")
@@ -102,8 +102,8 @@ def test_what_is_due_is_done_once_by_the_owner_and_not_again_after_a_restart(
     assert first.stop() == 0
     third = make_appliance(**hours).start().wait_until_up()
     for one in range(2):
-        # The second knock is heard after all that the first one may have caused has begun.
-        _knock(third)
+        # The second message is read after all that the first one may have caused has begun.
+        _wake(third)
         wait_until(lambda: _asked(third), f"answer {one}")
     assert _seen(prepared) == _once_more(("drill", True))
     assert len(BackupCommand(third, prepared.backups).names()) == 2
@@ -134,7 +134,7 @@ def test_only_backups_of_the_schedule_are_pruned_and_a_failed_one_prunes_nothing
     alone.run("create", "--name", "by-hand")
     older = alone.json("create")["name"]
     _due(owner.storage, BACKUP)
-    _knock(owner)
+    _wake(owner)
     _wait_for(owner.storage, ("create", False))
     wait_for_line(owner, "the scheduled backup failed:")
     assert "kept in local, but not in nas" in owner.log
@@ -156,7 +156,7 @@ def test_only_backups_of_the_schedule_are_pruned_and_a_failed_one_prunes_nothing
     assert {"by-hand", others, older} < set(names)
     scene.own_folder(place, "nas")
     _due(owner.storage, BACKUP)
-    _knock(owner)
+    _wake(owner)
     _wait_for(owner.storage, ("create", False), ("create", True), ("prune", True))
     _settled(owner.storage, BACKUP)
     newest = cli.names()[0]
@@ -175,7 +175,7 @@ def test_a_backup_that_a_handoff_breaks_off_is_due_again_for_the_new_owner(
     _due(prepared, BACKUP)
     # The lock goes with the database.
     with suppress(psycopg.OperationalError), scene.held(first) as wait:
-        _knock(first)
+        _wake(first)
         wait()
         second = make_appliance(**hours).start().wait_until_up()
         wait_until_owner(second)
@@ -188,7 +188,7 @@ def test_a_backup_that_a_handoff_breaks_off_is_due_again_for_the_new_owner(
     assert list(prepared.backups.glob(".staging*")) == []
     assert noted_owner(second) == instance(second)
     _due(prepared, BACKUP)
-    _knock(second)
+    _wake(second)
     wait_until(lambda: _seen(prepared)[-2:] == [("create", True), ("prune", True)], "again", 60)
     wait_for_line(second, "made the scheduled backup")
 
