@@ -1,5 +1,6 @@
 """The appliance as `make up` runs it, of this checkout or of another."""
 
+import re
 import sys
 import time
 from collections.abc import Mapping
@@ -8,6 +9,9 @@ from pathlib import Path
 from appliance.storage.paths import Storage
 from bench import memory
 from bench.processes import POLL_S, Process, free_port, kill, start, stop, wait_until_up
+
+# What supervisord starts, whatever its module is called there. Postgres has replaced its own.
+_PROGRAM = re.compile(r" -P -m appliance\.\S+ (\w+)")
 
 
 def command(checkout: Path | None = None) -> Path:
@@ -58,8 +62,8 @@ class Ours:
         found = {"supervisor": self._process.pid}
         for pid in memory.children(self._process.pid):
             command = memory.command(pid)
-            name = command.partition("appliance.supervision.entry_points ")[2].partition(" ")[0]
-            found["postgres" if "/postgres -D" in command else name] = pid
+            name = _PROGRAM.search(command)
+            found[name[1] if name else "postgres"] = pid
         return found
 
     def stop(self) -> None:

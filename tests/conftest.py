@@ -1,6 +1,7 @@
 """Fixtures that every test may use."""
 
 import compileall
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.harness.waiting import wait_until
 
 pytest_plugins = [
     "tests.harness.longest_first",
+    "tests.harness.nightly",
     "tests.harness.time_limit",
 ]
 
@@ -33,6 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Prepare what all test processes share. The workers of xdist find it prepared."""
+    _let_ctrl_c_be_tried()
     if hasattr(config, "workerinput"):
         return
     if config.getoption("--fast"):
@@ -42,6 +45,12 @@ def pytest_configure(config: pytest.Config) -> None:
     shared = ExitStack()
     shared.enter_context(prepared.shared_by_all_processes())
     config.add_cleanup(shared.close)
+
+
+def _let_ctrl_c_be_tried() -> None:
+    """What a shell starts in the background ignores SIGINT, and so would all that tests start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ class ClientSocket(socket.socket):
         if self._head:
             self.sendall(b"")
 
-    def sendall(self, data: bytes, flags: int = 0) -> None:  # type: ignore[override]
+    def sendall(self, data: bytes, flags: int = 0) -> None:  # type: ignore[override]  # a buffer of ours is bytes
         """Send, with a head that was kept; raises TimeoutError if the client takes nothing."""
         if self._holds_head:
             self._holds_head, self._head = False, data

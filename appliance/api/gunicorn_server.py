@@ -56,10 +56,11 @@ def options(listener_fd: int, workers: int, threads: int) -> dict[str, Any]:
         "limit_request_line": 4094,
         "limit_request_fields": 64,
         "limit_request_field_size": 8190,
-        # Nobody may rewrite the peer's address, the scheme or the path.
-        "forwarded_allow_ips": "",
+        # Nobody may rewrite the scheme or the path: there are no headers for it. So it does not
+        # matter who is trusted with them, and no peer's address is parsed to find out.
         "forwarder_headers": "",
         "secure_scheme_headers": {},
+        "forwarded_allow_ips": "*",
         "logger_class": Logger,
         "loglevel": "warning",
         "control_socket_disable": True,
@@ -77,6 +78,9 @@ class _Server(BaseApplication):  # type: ignore[misc]  # it has no types
     def load_config(self) -> None:
         for name, value in self._options.items():
             self.cfg.set(name, value)
+        # It would look each up in two steps, some twenty times in a request.
+        values = {name: setting.get() for name, setting in self.cfg.settings.items()}
+        self.cfg.__dict__.update(values)
 
     def load(self) -> Any:
         return self._factory()
@@ -92,3 +96,4 @@ def _before_fork(_arbiter: Any, _worker: Any) -> None:
     # What is frozen is not touched by the collector, so the workers' pages stay shared.
     gc.collect()
     gc.freeze()
+    gc.enable()

@@ -38,7 +38,7 @@ _STATUSES: tuple[tuple[type[Exception], int, str], ...] = (
 )
 
 
-class ClientConnection(gthread.TConn):  # type: ignore[misc]
+class ClientConnection(gthread.TConn):  # type: ignore[misc]  # gunicorn has no types
     """A client's connection that does not wait for ever."""
 
     def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:
@@ -66,7 +66,7 @@ class ClientConnection(gthread.TConn):  # type: ignore[misc]
         return arrivals
 
 
-class Worker(gthread.ThreadWorker):  # type: ignore[misc]
+class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """Serves requests in threads, kept connections in one poll loop.
 
     To hand a request from that loop to a thread and back costs as much as to answer it. So a thread
@@ -111,7 +111,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         """Answer a request that never reached the app."""
         status, detail = _explain(exc)
         identifier = request_id(None)
-        if status == 500:  # noqa: PLR2004
+        if status == 500:  # noqa: PLR2004 - the status
             self.log.exception("error in request id=%s", identifier)
         peer = client_ip(addr[0], None, 0) if addr else "-"
         log_request("-", "-", status, 0.0, identifier, peer)
@@ -128,7 +128,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
             return
 
 
-class Logger(glogging.Logger):  # type: ignore[misc]
+class Logger(glogging.Logger):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn's messages as lines of our log. There is no access log: the app writes one."""
 
     def setup(self, cfg: Any) -> None:

@@ -51,7 +51,7 @@ _LEAVE_TOKEN = """
     INSERT INTO appliance.commit_tokens (token)
     SELECT $1::uuid WHERE pg_current_xact_id_if_assigned() IS NOT NULL
 """  # noqa: S105 - SQL, no password
-_FIND_TOKEN = "SELECT 1 FROM appliance.commit_tokens WHERE token = $1"  # noqa: S105
+_FIND_TOKEN = "SELECT 1 FROM appliance.commit_tokens WHERE token = $1"  # noqa: S105 - SQL, no password
 # The server has undone the work, and in another transaction it may well succeed.
 _UNDONE = (errors.SerializationFailure, errors.DeadlockDetected, OutdatedStatementError)
 
@@ -68,7 +68,7 @@ class _Lost(Exception):  # noqa: N818 - a signal between two functions here, nev
 
 
 @dataclass
-class _InDoubt(Exception):  # noqa: N818
+class _InDoubt(Exception):  # noqa: N818 - a signal between functions here, never seen outside
     """The connection was lost during COMMIT."""
 
     session: Session
@@ -182,7 +182,7 @@ class Database:
             except _InDoubt as doubt:
                 deadline.hold()
                 if self._committed(doubt, deadline):
-                    return doubt.result  # type: ignore[return-value]
+                    return doubt.result  # type: ignore[return-value]  # what this unit of work returns
             finally:
                 self._pool.give_back(connection)
 

@@ -33,11 +33,11 @@ _LOOK_EVERY_S = 0.1
 _DUMPS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = ANY(%s)"
 
 
-class _Refusal(Exception):  # noqa: N818
+class _Refusal(Exception):  # noqa: N818 - a signal between functions here, never seen outside
     """Why the database is not handed over now, for the requester's log."""
 
 
-class _NotNow(Exception):  # noqa: N818
+class _NotNow(Exception):  # noqa: N818 - a signal between functions here, never seen outside
     """The database is not here at this moment."""
 
 

@@ -233,7 +233,7 @@ def _decode(declared: Any, value: Any) -> Any:
     if isinstance(declared, UnionType):
         return None if value is None else _decode(get_args(declared)[0], value)
     if is_dataclass(declared) and isinstance(value, dict):
-        return _build(declared, value)  # type: ignore[arg-type]
+        return _build(declared, value)  # type: ignore[arg-type]  # a dataclass
     if declared is float and type(value) is int:
         return float(value)
     if declared is Any or isinstance(value, get_origin(declared) or declared):

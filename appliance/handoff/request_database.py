@@ -48,11 +48,11 @@ _ASK_AGAIN_EVERY_S = 0.25
 _M = TypeVar("_M", bound=Message)
 
 
-class _Refused(Exception):  # noqa: N818
+class _Refused(Exception):  # noqa: N818 - a signal between functions here, never seen outside
     """The owner said no, or nothing. The text says why, for the log."""
 
 
-class _Later(Exception):  # noqa: N818
+class _Later(Exception):  # noqa: N818 - a signal between functions here, never seen outside
     """The owner is about to change, or just starts: look again."""
 
 

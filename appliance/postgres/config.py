@@ -16,7 +16,7 @@ DATABASE = "appliance"
 API_CONNECTIONS = 8
 
 # Under ONCE /dev/shm has 64 MB, so anything that Postgres would put there must fit.
-SHARED_MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108
+SHARED_MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory lies
 
 # Postgres knows only GMT by itself; UTC it reads from the system's tzdata.
 _TIME_ZONE = "UTC" if Path("/usr/share/zoneinfo/UTC").exists() else "GMT"

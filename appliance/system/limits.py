@@ -78,7 +78,7 @@ def _cpu_quotas(cgroup: Path) -> list[int]:
     unified = _read(cgroup / "cpu.max").split()
     legacy = [_read(cgroup / f"cpu/cpu.cfs_{name}_us") for name in ("quota", "period")]
     for pair in (unified, legacy):
-        if len(pair) == 2 and all(word.isdigit() for word in pair):  # noqa: PLR2004
+        if len(pair) == 2 and all(word.isdigit() for word in pair):  # noqa: PLR2004 - a pair
             quota, period = (int(word) for word in pair)
             quotas.append(-(-quota // period))
     return quotas

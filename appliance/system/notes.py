@@ -57,7 +57,7 @@ def parse(kind: type[Value], entry: Any) -> Value:
     if not isinstance(entry, dict):
         raise TypeError(f"{kind.__name__} is no object")
     hints, values = get_type_hints(kind), {}
-    for field in fields(kind):  # type: ignore[arg-type]
+    for field in fields(kind):  # type: ignore[arg-type]  # a dataclass
         if field.name in entry:
             values[field.name] = _checked(hints[field.name], entry[field.name], field.name)
         elif field.default is MISSING:

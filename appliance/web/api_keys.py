@@ -14,12 +14,11 @@ from datetime import datetime
 from appliance.database.connect import Connection
 from appliance.database.pipeline import Query, Rows
 from appliance.errors import ApplianceError, ExitCode
-from appliance.web.problems import ProblemError
 
 NAME_LIMIT = 100
 
 _KEY = re.compile(r"ap_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
-_IDENTIFY = """
+_FIND = """
     SELECT id, secret_hash, name, admin FROM appliance.api_keys
     WHERE public_id = $1 AND revoked_at IS NULL
 """
@@ -79,7 +78,7 @@ def create(connection: Connection, name: str, *, admin: bool = False) -> str:
 
 def list_keys(connection: Connection) -> list[Key]:
     """Every key, the oldest first, revoked ones too."""
-    rows = connection.execute(f"SELECT {_COLUMNS} FROM appliance.api_keys ORDER BY id")  # noqa: S608
+    rows = connection.execute(f"SELECT {_COLUMNS} FROM appliance.api_keys ORDER BY id")  # noqa: S608 - a constant
     return [Key(*row) for row in rows]
 
 
@@ -90,7 +89,7 @@ def revoke(connection: Connection, name_or_public_id: str) -> Key:
             f"There is no live key {name_or_public_id!r}.", "See `appliance keys list`."
         )
     row = connection.execute(
-        "UPDATE appliance.api_keys SET revoked_at = now() WHERE id = ("  # noqa: S608
+        "UPDATE appliance.api_keys SET revoked_at = now() WHERE id = ("  # noqa: S608 - a constant
         "SELECT id FROM appliance.api_keys "
         "WHERE revoked_at IS NULL AND %(key)s IN (public_id, name) "
         f"ORDER BY public_id = %(key)s DESC LIMIT 1) RETURNING {_COLUMNS}",
@@ -103,38 +102,23 @@ def revoke(connection: Connection, name_or_public_id: str) -> Key:
     return Key(*row)
 
 
-def read_credentials(authorization: str | None) -> ApiCredentials:
-    """Read an Authorization header; raises 401 if it holds no key."""
-    scheme, _, text = (authorization or "").partition(" ")
-    if scheme.lower() != "bearer":
-        raise _unauthorized("Send an API key: Authorization: Bearer ap_...", "Bearer")
-    match = _KEY.fullmatch(text.strip())
-    if match is None:
-        raise _invalid()
-    return ApiCredentials(match[1], _hash(match[2]))
+def read_key(text: str) -> ApiCredentials | None:
+    """Read a key's text; None if it is not one."""
+    match = _KEY.fullmatch(text)
+    return ApiCredentials(match[1], _hash(match[2])) if match else None
 
 
-def identify(credentials: ApiCredentials) -> Query[Caller]:
-    """Ask whose the key is; its answer raises 401 if it is not live."""
+def find_caller(credentials: ApiCredentials) -> Query[Caller | None]:
+    """Ask whose the key is; None if it is not live."""
 
-    def read(rows: Rows) -> Caller:
+    def read(rows: Rows) -> Caller | None:
         for number, secret_hash, name, admin in rows:
             if hmac.compare_digest(secret_hash, credentials.secret_hash):
                 return Caller(number, name, admin)
-        raise _invalid()
+        return None
 
-    return Query(_IDENTIFY, (credentials.public_id,), read)
+    return Query(_FIND, (credentials.public_id,), read)
 
 
 def _hash(secret: str) -> bytes:
     return hashlib.sha256(secret.encode("ascii")).digest()
-
-
-def _invalid() -> ProblemError:
-    return _unauthorized(
-        "This API key is not valid, or it was revoked.", 'Bearer error="invalid_token"'
-    )
-
-
-def _unauthorized(detail: str, challenge: str) -> ProblemError:
-    return ProblemError(401, detail, headers={"WWW-Authenticate": challenge})

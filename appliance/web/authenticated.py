@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -12,7 +12,7 @@ from appliance.database.pipeline import Query, Rows
 from appliance.database.units_of_work import Database
 from appliance.web import idempotency, request_bodies
 from appliance.web.answers import Answer
-from appliance.web.api_keys import ApiCredentials, Caller, identify, read_credentials
+from appliance.web.api_keys import ApiCredentials, Caller, find_caller, read_key
 from appliance.web.endpoints import Endpoint
 from appliance.web.problems import ProblemError
 
@@ -86,12 +86,25 @@ class AuthenticatedResource(ABC, Generic[AnEndpoint]):
         return RequestValues(part, query, body, claim)
 
 
+def read_credentials(authorization: str | None) -> ApiCredentials:
+    """Read an Authorization header; raises 401 if it holds no key."""
+    scheme, _, text = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer":
+        raise _unauthorized("Send an API key: Authorization: Bearer ap_...", "Bearer")
+    credentials = read_key(text.strip())
+    if credentials is None:
+        raise _invalid()
+    return credentials
+
+
 def admit(endpoint: Endpoint, credentials: ApiCredentials) -> Query[Caller]:
     """Ask who asks; its answer raises 401 without a live key, 403 if it has not the right."""
-    whose = identify(credentials)
+    whose = find_caller(credentials)
 
     def read(rows: Rows) -> Caller:
         caller = whose.read(rows)
+        if caller is None:
+            raise _invalid()
         if endpoint.admin and not caller.admin:
             raise ProblemError(
                 403,
@@ -101,4 +114,14 @@ def admit(endpoint: Endpoint, credentials: ApiCredentials) -> Query[Caller]:
             )
         return caller
 
-    return replace(whose, read=read)
+    return Query(whose.statement, whose.values, read)
+
+
+def _invalid() -> ProblemError:
+    return _unauthorized(
+        "This API key is not valid, or it was revoked.", 'Bearer error="invalid_token"'
+    )
+
+
+def _unauthorized(detail: str, challenge: str) -> ProblemError:
+    return ProblemError(401, detail, headers={"WWW-Authenticate": challenge})

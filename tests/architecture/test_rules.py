@@ -18,6 +18,11 @@ PROCESS_CALLS = ("exec", "fork", "spawn", "posix_spawn", "system", "popen")
 # An archive of Debian or Ubuntu, or an index of Python packages.
 MIRROR = re.compile(r"://[\w.:-]+/(?:debian|ubuntu|simple|pypi)\b|\b(?:pypi|pythonhosted)\.org\b")
 
+# A rule that is ignored in a line, and nothing after it.
+NO_REASON = re.compile(
+    r"# (?:noqa\b(?:: [A-Z\d, ]+)?|type: ignore\b(?:\[[a-z, -]+\])?)$", re.MULTILINE
+)
+
 Occurs = Callable[[ast.AST], bool]
 
 
@@ -199,6 +204,13 @@ def test_no_address_of_a_package_mirror_is_written_down() -> None:
         if MIRROR.search(file.read_text(encoding="utf-8", errors="replace"))
     ]
     assert told == []
+
+
+def test_each_rule_that_is_ignored_in_a_line_has_its_reason_beside_it() -> None:
+    folders = ("appliance", "bench", "load", "scripts", "tests")
+    files = [file for folder in folders for file in (ROOT / folder).rglob("*.py")]
+    ignored = [str(f.relative_to(ROOT)) for f in files if NO_REASON.search(f.read_text())]
+    assert ignored == []
 
 
 def test_every_module_says_what_it_is() -> None:

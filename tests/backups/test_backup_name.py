@@ -16,7 +16,7 @@ from appliance.storage.paths import Storage
 
 moments = st.datetimes(
     datetime(2000, 1, 1),  # noqa: DTZ001 - the time zone is the next argument
-    datetime(2999, 1, 1),  # noqa: DTZ001
+    datetime(2999, 1, 1),  # noqa: DTZ001 - the time zone is the next argument
     timezones=st.just(UTC),
 )
 nearly = st.text(st.sampled_from("aZ09._-/\\ \0\n\t~*$\u0660\u00e9\u202e"), max_size=140)

@@ -20,6 +20,7 @@ OTHER = Path(sys.executable).parents[2]
 pytestmark = pytest.mark.time_limit(200)
 
 
+@pytest.mark.nightly
 def test_redeploys_of_both_builds_are_measured_in_pairs(tmp_path: Path) -> None:
     skip_if_fast()
     figures = {one["unit"]: one for one in measure(tmp_path, "redeploys")["figures"]}

@@ -153,6 +153,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any], 
     return ran.stdout, json.loads(path.read_text()), list(folder.iterdir())
 
 
+@pytest.mark.nightly
 def test_a_quick_run_gives_every_line_and_leaves_nothing_behind(
     run: tuple[str, dict[str, Any], list[Path]],
 ) -> None:
@@ -164,6 +165,7 @@ def test_a_quick_run_gives_every_line_and_leaves_nothing_behind(
     assert left == []
 
 
+@pytest.mark.nightly
 def test_the_document_has_every_sample(run: tuple[str, dict[str, Any], list[Path]]) -> None:
     details = run[1]["backups"]
     assert all(len(samples) == 1 for samples in details["samples"].values())

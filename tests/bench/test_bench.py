@@ -1,4 +1,4 @@
-"""A whole run of the bench, small."""
+"""A whole run of the bench, small; that of one part is in `test_one_part.py`."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from tests.bench import test_backups
 from tests.harness import speed
 from tests.harness.fast import skip_if_fast
 
-pytestmark = pytest.mark.time_limit(400)
+pytestmark = [pytest.mark.time_limit(400), pytest.mark.nightly]
 
 FIGURES = {
     ("cold boot to 200 on /up", "ms"),

@@ -35,7 +35,7 @@ class Refusing(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"{}")
 
-    do_POST = do_GET  # noqa: N815
+    do_POST = do_GET  # noqa: N815 - the name it looks for
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""

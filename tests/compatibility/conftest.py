@@ -10,7 +10,7 @@ from tests.harness.appliance import Appliance, kill_all
 from tests.harness.folders import DISK, short_folder
 from tests.harness.watching import PostmasterWatch
 
-Make = Callable[[Build], Appliance]
+Make = Callable[..., Appliance]
 Variables = Callable[[Build], dict[str, str]]
 
 
@@ -36,8 +36,8 @@ def make(storage_folder: Path, variables: Variables) -> Iterator[Make]:
     """
     made: list[tuple[Build, Appliance]] = []
 
-    def make(build: Build) -> Appliance:
-        made.append((build, OneBuild(storage_folder, **variables(build))))
+    def make(build: Build, **more: str) -> Appliance:
+        made.append((build, OneBuild(storage_folder, **variables(build), **more)))
         return made[-1][1]
 
     yield make

@@ -9,7 +9,7 @@ from load.client import Client
 from load.switch import Switch
 from load.writes import sale
 from tests.compatibility.builds import Build
-from tests.compatibility.conftest import Make
+from tests.compatibility.conftest import Make, both_ways
 from tests.harness.appliance import Appliance
 
 COMPLAINTS = re.compile(r"warning|error|fatal|panic|traceback", re.IGNORECASE)
@@ -46,14 +46,15 @@ class Writer:
         return self._client.ask(sale(number, self._accounts).request, f"sale-{number}").document
 
 
+@both_ways
 def test_it_starts_with_either_build_without_a_word_from_anybody_and_holds_the_same(
-    make: Make,
+    make: Make, first: Build
 ) -> None:
-    first = make(Build.OLD).start().wait_until_up()
-    with closing(Writer(first)) as writer:
-        writer.write(first)
-        assert first.stop() == 0
-        for build in (Build.NEW, Build.OLD, Build.NEW):
+    appliance = make(first).start().wait_until_up()
+    with closing(Writer(appliance)) as writer:
+        writer.write(appliance)
+        assert appliance.stop() == 0
+        for build in (first.other, first, first.other):
             appliance = make(build).start().wait_until_up()
             assert COMPLAINTS.findall(appliance.log) == [], appliance.log
             assert appliance.status("/ready") == 200
@@ -61,3 +62,18 @@ def test_it_starts_with_either_build_without_a_word_from_anybody_and_holds_the_s
             writer.write(appliance)
             writer.check(appliance)
             assert appliance.stop() == 0
+
+
+def test_a_life_without_an_app_takes_nothing_from_the_build_before(make: Make) -> None:
+    appliance = make(Build.OLD).start().wait_until_up()
+    with closing(Writer(appliance)) as writer:
+        writer.write(appliance)
+        assert appliance.stop() == 0
+        without = make(Build.NEW, APP="none").start().wait_until_up()
+        assert COMPLAINTS.findall(without.log) == [], without.log
+        assert without.status("/ready") == 200
+        assert without.stop() == 0
+        again = make(Build.OLD).start().wait_until_up()
+        writer.check(again)
+        writer.write(again)
+        writer.check(again)

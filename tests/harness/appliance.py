@@ -31,6 +31,9 @@ from tests.harness.waiting import wait_until
 
 COMMAND_LIMIT_S = 60.0
 
+# What supervisord starts, before the program's name.
+_PROGRAM = "appliance.supervision.entry_points "
+
 _OURS = {*variables(), *(f"{name}_FILE" for name in variables())}
 
 
@@ -146,9 +149,7 @@ class Appliance:
         found = {}
         for process in processes.descendants(self.process.pid):
             if process.parent == self.process.pid and process.state != "Z":
-                name = process.command.rpartition("appliance.supervision.entry_points ")[
-                    2
-                ].partition(" ")[0]
+                name = process.command.rpartition(_PROGRAM)[2].partition(" ")[0]
                 found["postgres" if "/postgres -D" in process.command else name] = process
         return found
 

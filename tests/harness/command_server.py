@@ -14,7 +14,7 @@ def main() -> None:
     import appliance.cli.backup
     import appliance.cli.doctor
     import appliance.cli.keys
-    import appliance.cli.status  # noqa: F401
+    import appliance.cli.status  # noqa: F401 - loaded before it forks
 
     gc.freeze()
     with socket.socket(socket.AF_UNIX) as listener:

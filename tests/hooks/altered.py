@@ -29,7 +29,7 @@ def traced() -> None:
         return replace(self, target)
 
     os.fsync = traced_fsync
-    Path.rename, Path.replace = traced_rename, traced_replace  # type: ignore[method-assign, assignment]
+    Path.rename, Path.replace = traced_rename, traced_replace  # type: ignore[method-assign, assignment]  # to trace them
 
 
 def impatient() -> None:

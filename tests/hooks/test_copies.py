@@ -10,6 +10,7 @@ from appliance.storage import copy_detection
 from appliance.storage.paths import Storage
 from tests.handoff.scene import paused
 from tests.harness.appliance import Appliance, ending
+from tests.harness.nightly import most_at_night
 from tests.harness.waiting import wait_until
 from tests.hooks.conftest import Copy
 from tests.hooks.copying import copy
@@ -32,7 +33,7 @@ def live_copy_without_a_hook(storage: Storage, target: Path) -> Storage:
     return Storage(copy(storage.root, target, wait_until_seen))
 
 
-@pytest.mark.parametrize("delay_s", DELAYS_S)
+@pytest.mark.parametrize("delay_s", most_at_night(DELAYS_S, (0.0, 0.0006, 0.002)))
 def test_a_live_copy_under_heavy_writes_is_exactly_the_dump(
     running: Appliance, ledger: Ledger, storage_folder: Path, delay_s: float
 ) -> None:
@@ -51,7 +52,7 @@ def test_a_live_copy_under_heavy_writes_is_exactly_the_dump(
     assert len(restored) == described.rows("appliance", "public.transactions")
 
 
-@pytest.mark.parametrize("_round", range(3))
+@pytest.mark.parametrize("_round", most_at_night(range(3), (0,)))
 def test_a_paused_copy_under_heavy_writes_has_everything_that_was_acknowledged(
     running: Appliance, ledger: Ledger, storage_folder: Path, _round: int
 ) -> None:

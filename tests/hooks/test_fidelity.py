@@ -85,7 +85,7 @@ def look(program: PostgresProgram) -> dict[str, Any]:
     with program.connect(database=ODD) as connection:
         connection.execute("SET timezone = 'UTC'; SET datestyle = 'ISO'")
         for what, query in WITHIN.items():
-            rows = connection.execute(f"SELECT q::text FROM ({query}) AS q").fetchall()  # noqa: S608
+            rows = connection.execute(f"SELECT q::text FROM ({query}) AS q").fetchall()  # noqa: S608 - queries of this file
             seen[what] = rows
     return seen
 

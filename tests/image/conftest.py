@@ -58,7 +58,7 @@ def pytest_runtest_makereport(
     """Report all tests that have no engine in one line."""
     report = yield
     if report.skipped and call.excinfo and call.excinfo.errisinstance(NoEngine):
-        report.longrepr = ("tests/image", None, str(call.excinfo.value))  # type: ignore[assignment]
+        report.longrepr = ("tests/image", None, str(call.excinfo.value))  # type: ignore[assignment]  # as pytest shows a skip
     return report
 
 

@@ -11,6 +11,7 @@ import pytest
 from docker.models.containers import Container
 
 from tests.harness.appliance_load import Load
+from tests.harness.nightly import most_at_night
 from tests.harness.waiting import wait_until
 from tests.image.conftest import Deploy
 from tests.image.contained import Contained
@@ -35,7 +36,7 @@ def test_redeploys_without_a_pause_fail_no_request_and_recover_nothing(deploy: D
     assert "automatic recovery in progress" not in appliance.log
 
 
-@pytest.mark.parametrize("after_s", [0, 0.4, 0.8, 1.2])
+@pytest.mark.parametrize("after_s", most_at_night([0, 0.4, 0.8, 1.2], (0.4, 1.2)))
 def test_a_new_container_that_is_removed_by_force_at_any_moment_costs_no_request(
     deploy: Deploy, after_s: float
 ) -> None:

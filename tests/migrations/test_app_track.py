@@ -60,7 +60,7 @@ def test_the_engines_file_does_nothing_and_is_remembered_as_what_it_was(
     database.migrate()
     assert tables(database) == set()
     with database.connect() as superuser:
-        name, checksum = superuser.execute(THIRD).fetchone()  # type: ignore[misc]
+        name, checksum = superuser.execute(THIRD).fetchone()  # type: ignore[misc]  # there is a row
     assert name != OLD_NAME
     assert checksum == OLD_CHECKSUM
 

@@ -95,7 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             target.end_request()
 
-    do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_GET  # noqa: N815
+    do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_GET  # noqa: N815 - the names it looks for
 
     def _forward(self, target: Target, body: bytes) -> None:
         try:

@@ -55,7 +55,7 @@ class BackendHandler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    do_POST = do_GET  # noqa: N815
+    do_POST = do_GET  # noqa: N815 - the name it looks for
 
     def log_message(self, *args: Any) -> None:
         """Say nothing."""

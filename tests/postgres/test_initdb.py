@@ -29,7 +29,7 @@ def test_killed_in_the_middle_of_initdb_the_next_start_works(make_program: Make,
     # The moment is random on purpose: whatever it hits, the next start must cope.
     killed = make_program().start()
     wait_until(lambda: initdbs(killed), "initdb runs")
-    time.sleep(random.uniform(0.1 * step, 0.1 * step + 0.1))  # noqa: S311
+    time.sleep(random.uniform(0.1 * step, 0.1 * step + 0.1))  # noqa: S311 - nothing here is secret
     doomed = [killed.pid, *(p.pid for p in processes.descendants(killed.pid))]
     for pid in doomed:
         processes.kill(pid)

@@ -101,7 +101,7 @@ def make_up(
         text=True,
         start_new_session=True,
         # The terminal sends Ctrl-C to its foreground processes: it must be this session's.
-        preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)),  # noqa: PLW1509
+        preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)),  # noqa: PLW1509 - it only calls the kernel
     )
     os.close(inside)
     output: list[bytes] = []
