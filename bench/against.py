@@ -153,6 +153,8 @@ def _redeploys(knobs: Knobs, folder: Path) -> list[Figure]:
 _SEEN: dict[str, Callable[[Outcome], float]] = {
     "longest stall ms": lambda one: one.stall_ms,
     "ms without database": lambda one: one.phases_ms["away"],
+    "ms of it to stop": lambda one: one.phases_ms["stop"],
+    "ms of it to start": lambda one: one.phases_ms["start"],
     "p99 ms": lambda one: one.p99_ms or 0.0,
     "failed requests": lambda one: float(one.failed),
 }

@@ -3,12 +3,14 @@
 import socket
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from gunicorn.config import Config
+from gunicorn.http.parser import RequestParser
 from gunicorn.workers import gthread
 
 from appliance.api import client_socket, gunicorn_worker
@@ -51,9 +53,13 @@ def test_the_proxys_headers_can_change_nothing_before_the_app_sees_them() -> Non
     config = Config()
     for name, value in options(listener_fd=3, workers=1, threads=2).items():
         config.set(name, value)
-    assert config.forwarded_allow_ips == []
-    assert config.forwarder_headers == []
-    assert config.secure_scheme_headers == {}
+    read = partial(RequestParser, config, source_addr=("127.0.0.1", 40000))
+    head = b"GET /a HTTP/1.1\r\nHost: here\r\n"
+    request = next(read([head + b"X-Forwarded-Proto: https\r\nX-Forwarded-Ssl: on\r\n\r\n"]))
+    assert (request.scheme, request.path) == ("http", "/a")
+    for header in (b"SCRIPT_NAME", b"PATH_INFO"):
+        request = next(read([head + header + b": /b\r\n\r\n"]))
+        assert (request.path, request.headers) == ("/a", [("HOST", "here")])
     assert config.timeout == 0
 
 

@@ -20,13 +20,14 @@ OTHER = Path(sys.executable).parents[2]
 pytestmark = pytest.mark.time_limit(200)
 
 
+@pytest.mark.nightly
 def test_redeploys_of_both_builds_are_measured_in_pairs(tmp_path: Path) -> None:
     skip_if_fast()
     figures = {one["unit"]: one for one in measure(tmp_path, "redeploys")["figures"]}
     assert {one["name"] for one in figures.values()} == {"redeploy"}
     failed = figures.pop("failed requests")
     assert failed["ours"]["samples"] == failed["bare"]["samples"] == [0]
-    assert set(figures) == {"longest stall ms", "ms without database", "p99 ms"}
+    assert {"longest stall ms", "ms without database", "p99 ms"} <= set(figures)
     for figure in figures.values():
         assert all(figure[side]["median"] > 0 for side in ("ours", "bare", "ratio"))
 

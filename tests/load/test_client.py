@@ -1,6 +1,7 @@
 """A client sends each request once, keeps its connections, and hides nothing."""
 
 import doctest
+from types import ModuleType
 
 import pytest
 
@@ -89,7 +90,7 @@ def test_the_loop_of_one_thread_takes_no_other_answer() -> None:
 
 
 @pytest.mark.parametrize("module", [http_request, latency, writes], ids=lambda one: one.__name__)
-def test_the_examples_are_true(module: object) -> None:
-    result = doctest.testmod(module)  # type: ignore[arg-type]  # a module of ours
+def test_the_examples_are_true(module: ModuleType) -> None:
+    result = doctest.testmod(module)
     assert result.attempted
     assert not result.failed
