@@ -11,30 +11,31 @@ from appliance.backups.format import backup_name
 from load.connection import ANSWER_LIMIT_S
 from tests.api.backup_client import BackupClient
 from tests.api.conftest import Books, Client, Server
+from tests.harness.nightly import most_at_night
 
 HERE = Path(__file__).parent
 BACKUPS = "^/api/backup"
-EXAMPLES = 40
-# Each of them is work for the agent, of half a second at least.
-EXAMPLES_OF_BACKUPS = 4
 
 
+@pytest.mark.parametrize("examples", most_at_night([20, 40], [20]))
 def test_a_property_based_client_finds_no_difference_between_document_and_answers(
-    server: Server, books: Books
+    server: Server, books: Books, examples: int
 ) -> None:
-    said = explore(server.url, books.client.key, EXAMPLES, "--exclude-path-regex", BACKUPS)
+    said = explore(server.url, books.client.key, examples, "--exclude-path-regex", BACKUPS)
     assert "No issues found" in said, said + server.log.read_text()
 
 
 # A client that tries hundreds of requests, some of which make and restore backups.
 @pytest.mark.time_limit(300)
+# Each of them is work for the agent, of half a second at least.
+@pytest.mark.parametrize("examples", most_at_night([2, 4], [2]))
 def test_nor_does_it_where_backups_are_made_restored_and_removed(
-    backup_client: BackupClient,
+    backup_client: BackupClient, examples: int
 ) -> None:
     # The client's own limit is below the one of a 202.
     patience = ("--request-timeout", str(ANSWER_LIMIT_S))
     options = ("--include-path-regex", BACKUPS, *patience)
-    said = explore(backup_client.appliance.url, backup_client.key, EXAMPLES_OF_BACKUPS, *options)
+    said = explore(backup_client.appliance.url, backup_client.key, examples, *options)
     assert "No issues found" in said, said + backup_client.appliance.log
 
 

@@ -7,10 +7,10 @@ from tests.handoff import scene
 from tests.handoff.conftest import Make
 from tests.harness.appliance import Appliance
 from tests.harness.appliance_load import Load
+from tests.harness.nightly import most_at_night
 from tests.harness.waiting import wait_until
 from tests.harness.watching import PostmasterWatch
 
-REDEPLOYS = 10
 # A quarter of a second where nothing else runs; other tests may run here.
 BLINK_S = 5.0
 PHASES = {"claim", "dump", "checkpoint", "second_checkpoint", "stop", "prepare", "start", "away"}
@@ -58,19 +58,20 @@ def test_when_the_new_container_is_killed_the_old_one_owns_again_and_fails_no_re
     assert load.outcomes.longest_s < scene.TAKE_BACK_LIMIT_S
 
 
-def test_ten_redeploys_without_a_pause_fail_no_request(
-    owner: Appliance, make_appliance: Make, witness: PostmasterWatch
+@pytest.mark.parametrize("redeploys", most_at_night([4, 10], [4]))
+def test_redeploys_without_a_pause_fail_no_request(
+    owner: Appliance, make_appliance: Make, witness: PostmasterWatch, redeploys: int
 ) -> None:
     with Load(owner) as load:
-        for _ in range(REDEPLOYS):
+        for _ in range(redeploys):
             new = make_appliance().start().wait_until_up()
             load.move(new)
             owner.kill_everything()
             owner = new
         load.wait_for_more()
     load.verify(owner)
-    assert len(witness.postmasters_seen) == REDEPLOYS + 1
-    scene.wait_for_kinds(owner, *["handoff"] * REDEPLOYS)
+    assert len(witness.postmasters_seen) == redeploys + 1
+    scene.wait_for_kinds(owner, *["handoff"] * redeploys)
 
 
 def check_record(record: dict[str, Any], load: Load) -> None:

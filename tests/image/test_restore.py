@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from docker.models.containers import Container
 
+from tests.harness.nightly import most_at_night
 from tests.harness.waiting import wait_until
 from tests.image.backup_scene import Books, pre_backup, restored, source
 from tests.image.contained import Contained
@@ -73,7 +74,10 @@ def killed(container: Container) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("broken", [missing, not_executable, failing, killed])
+BROKEN = (missing, not_executable, failing, killed)
+
+
+@pytest.mark.parametrize("broken", most_at_night(BROKEN, (failing, killed)))
 def test_without_a_hook_that_works_the_paused_cluster_is_used_and_no_older_dump(
     books: Books, tmp_path: Path, broken: Break
 ) -> None:

@@ -8,6 +8,7 @@ import pytest
 from docker.errors import APIError
 from docker.models.containers import Container
 
+from tests.harness.nightly import most_at_night
 from tests.image.backup_scene import POST_RESTORE, Archives, Restore, populated, source
 from tests.image.contained import Contained
 from tests.platform import RestoreError
@@ -46,6 +47,8 @@ def archives(shared: Contained, tmp_path_factory: pytest.TempPathFactory) -> Arc
     return Archives(shared, tmp_path_factory.mktemp("archives"))
 
 
+# Every change has `tests/hooks/test_killed.py`: the same steps, without containers.
+@pytest.mark.nightly
 def test_killed_before_each_of_its_steps_it_is_refused_at_the_start_and_can_be_run_again(
     archives: Archives,
 ) -> None:
@@ -78,7 +81,7 @@ def test_a_torn_copy_is_refused_at_every_start_and_can_be_restored_then(
         assert source(appliance) == "dump"
 
 
-@pytest.mark.parametrize("program", ["pg_restore", "pg_dump"])
+@pytest.mark.parametrize("program", most_at_night(["pg_restore", "pg_dump"], ["pg_restore"]))
 def test_a_container_that_is_killed_at_work_leaves_what_the_next_one_completes(
     archives: Archives, program: str
 ) -> None:
