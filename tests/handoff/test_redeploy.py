@@ -3,6 +3,8 @@
 from contextlib import closing
 from typing import Any
 
+import pytest
+
 from tests.handoff import scene
 from tests.handoff.conftest import Make
 from tests.harness.appliance import Appliance
