@@ -40,6 +40,12 @@ def test_killed_in_the_middle_of_initdb_the_next_start_works(make_program: Make,
         assert connection.execute("SHOW data_checksums").fetchone() == ("on",)
 
 
+def state(pid: int) -> str | None:
+    """What the kernel says that a process does, None if it has ended."""
+    process = processes.read(pid)
+    return process.state if process else None
+
+
 def frozen_below(initdb: Process) -> list[int]:
     """Freeze what initdb runs just now, if it does; initdb stands still then, too."""
     os.kill(initdb.pid, signal.SIGSTOP)
@@ -47,10 +53,11 @@ def frozen_below(initdb: Process) -> list[int]:
     for pid in below:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGSTOP)
-    frozen = [pid for pid in below if (p := processes.read(pid)) is not None and p.state == "T"]
-    if not frozen:
+    # A shell whose child stands still before it has become a program stops only when that is over.
+    if not any(state(pid) == "T" for pid in below):
         os.kill(initdb.pid, signal.SIGCONT)
-    return frozen
+        return []
+    return below
 
 
 def test_what_outlives_an_initdb_whose_parent_was_killed_keeps_the_lock(
