@@ -1,7 +1,7 @@
 """Several queries in one round trip, and a connection that knows how.
 
-psycopg has a pipeline mode of its own, on cursors: it waits less, but computes more than that
-saves (docs/decisions/0020-one-round-trip.md). So these queries go to libpq directly.
+psycopg has a pipeline mode of its own, on cursors, which cost three times what libpq does
+(docs/decisions/0020-one-round-trip.md). So these queries go to libpq directly.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
