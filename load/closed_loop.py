@@ -3,7 +3,6 @@
 import itertools
 import threading
 from collections.abc import Callable, Sequence
-from types import TracebackType
 
 # What a client does; it gets a number that no other turn has. It returns its think time: how many
 # seconds it waits before its next turn.
@@ -38,15 +37,10 @@ class ClosedLoop:
             thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._over.set()
         self._join()
-        if error is None and self._errors:
+        if kind is None and self._errors:
             raise self._errors[0]
 
     def run(self) -> None:

@@ -2,8 +2,7 @@
 
 import uuid
 from collections.abc import Callable
-from types import TracebackType
-from typing import Generic, Self
+from typing import Any, Generic, Self
 
 from load.client import Client, RequestFailed, Retry
 from load.closed_loop import ClosedLoop
@@ -43,14 +42,9 @@ class LoadGenerator(Generic[B]):
         self._loop.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *problem: Any) -> None:
         try:
-            self._loop.__exit__(kind, error, trace)
+            self._loop.__exit__(*problem)
         finally:
             for client in self._clients:
                 client.close()

@@ -1,5 +1,6 @@
 """gunicorn's worker as we harden it."""
 
+import gc
 import socket
 import time
 from collections.abc import Iterator
@@ -61,6 +62,16 @@ def test_the_proxys_headers_can_change_nothing_before_the_app_sees_them() -> Non
         request = next(read([head + header + b": /b\r\n\r\n"]))
         assert (request.path, request.headers) == ("/a", [("HOST", "here")])
     assert config.timeout == 0
+
+
+def test_workers_collect_garbage_although_the_app_was_loaded_without() -> None:
+    gc.disable()
+    try:
+        options(listener_fd=3, workers=1, threads=2)["pre_fork"](None, None)
+        assert gc.isenabled()
+    finally:
+        gc.enable()
+        gc.unfreeze()
 
 
 @pytest.fixture

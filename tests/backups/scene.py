@@ -236,8 +236,3 @@ def ended(process: "subprocess.Popen[str]", code: int = 0) -> str:
 def below(pid: int) -> list[int]:
     """Every process below one that has not ended."""
     return [process.pid for process in processes.descendants(pid) if process.state != "Z"]
-
-
-def with_below(pid: int) -> list[int]:
-    """The process too."""
-    return [pid, *below(pid)]

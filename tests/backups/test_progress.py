@@ -7,7 +7,6 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 
 from tests.backups import scene
 from tests.backups.scene import BackupCommand
@@ -85,7 +84,7 @@ def test_it_counts_bytes_and_tables_while_they_are_copied(cli: BackupCommand) ->
     with large(cli):
         terminal = Terminal(cli, "create", "--name", "made")
         wait_until(lambda: _copying(cli), "the large table is being copied")
-        with standing_still(partial(scene.with_below, _dump(terminal))):
+        with standing_still(_dump(terminal)):
             wait_until(
                 lambda: any(re.fullmatch(counted, line) for line in terminal.lines()), "figures"
             )

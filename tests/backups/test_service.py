@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import pyrage
@@ -204,7 +203,7 @@ def test_nothing_is_on_the_disk_in_the_clear_while_a_backup_is_encrypted(
     try:
         process = encrypting.start("create", "--name", "second", TMPDIR=str(temporary))
         wait_until(lambda: _written(encrypting.folder) > MIB, "some of it is written")
-        with standing_still(partial(scene.with_below, process.pid)) as pids:
+        with standing_still(process.pid) as pids:
             assert process.poll() is None
             files = {file for pid in pids for file in _open_files(pid)}
             assert any(file.parent.name == "databases" for file in files)

@@ -43,7 +43,7 @@ def test_the_throwaway_cluster_is_another_one_and_nobody_reaches_it_from_outside
             with cli.appliance.connect("postgres") as live:
                 assert live.execute(_IDENTITY).fetchone() != found
             assert socket.stat().st_mode & 0o77 == 0
-            below = [process.pid, *(one.pid for one in processes.descendants(process.pid))]
+            below = processes.with_descendants(process.pid)
             assert master.pid in below
             assert _sockets(*below) & _listening() == set()
         scene.ended(process)

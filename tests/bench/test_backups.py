@@ -1,7 +1,5 @@
 """Backups beside pg_dump: what is measured, and how it is compared."""
 
-import json
-import os
 import shutil
 import subprocess
 import sys
@@ -18,8 +16,7 @@ from bench.backups.programs import Sample
 from bench.backups.table import Found
 from bench.figures import Figure
 from bench.redeploy.outcome import Outcome
-from tests.harness import speed
-from tests.harness.fast import skip_if_fast
+from tests.bench import quick_run
 
 pytestmark = pytest.mark.time_limit(400)
 
@@ -134,23 +131,11 @@ def test_a_size_that_is_none_is_refused(text: str, monkeypatch: pytest.MonkeyPat
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any], list[Path]]:
     """The table, the document, and what is left of a quick run of this part."""
-    skip_if_fast()
     results, folder = (tmp_path_factory.mktemp(name) for name in ("results", "b"))
     for path in (folder, *folder.parents[:2]):
         path.chmod(path.stat().st_mode | 0o011)
-    quick = {"BENCH_QUICK": "1", "BENCH_ONLY": "backups", "BENCH_GIGABYTES": "0.01"}
-    ran = subprocess.run(
-        [sys.executable, "-m", "bench"],
-        cwd=Path(__file__).parents[2],
-        env={**os.environ, **quick, "BENCH_RESULTS": str(results), "BENCH_DIR": str(folder)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300 * speed.scale(),
-    )
-    assert ran.returncode == 0, ran.stderr + ran.stdout
-    (path,) = results.iterdir()
-    return ran.stdout, json.loads(path.read_text()), list(folder.iterdir())
+    only = {"BENCH_ONLY": "backups", "BENCH_GIGABYTES": "0.01", "BENCH_DIR": str(folder)}
+    return *quick_run.run(results, 300, **only), list(folder.iterdir())
 
 
 @pytest.mark.nightly

@@ -1,18 +1,11 @@
 """A whole run of the bench, small; that of one part is in `test_one_part.py`."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench.redeploy import table
-from tests.bench import test_backups
-from tests.harness import speed
-from tests.harness.fast import skip_if_fast
+from tests.bench import quick_run, test_backups
 
 pytestmark = [pytest.mark.time_limit(400), pytest.mark.nightly]
 
@@ -33,20 +26,7 @@ FIGURES = {
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
     """The table and the document of a quick run."""
-    skip_if_fast()
-    results = tmp_path_factory.mktemp("results")
-    ran = subprocess.run(
-        [sys.executable, "-m", "bench"],
-        cwd=Path(__file__).parents[2],
-        env={**os.environ, "BENCH_QUICK": "1", "BENCH_RESULTS": str(results)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300 * speed.scale(),
-    )
-    assert ran.returncode == 0, ran.stderr + ran.stdout
-    (path,) = results.iterdir()
-    return ran.stdout, json.loads(path.read_text())
+    return quick_run.run(tmp_path_factory.mktemp("results"), 300)
 
 
 def test_the_table_has_a_line_for_every_figure_and_says_what_was_not_measured(

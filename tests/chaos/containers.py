@@ -1,18 +1,17 @@
 """One container of the fleet: an appliance whose processes are found, paused and killed."""
 
-import os
-import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.chaos.timeline import Timeline
 from tests.harness import processes
 from tests.harness.appliance import Appliance
+from tests.harness.freezing import kill_tree, standing_still
 from tests.harness.processes import Process
 from tests.harness.waiting import wait_until
 
@@ -24,8 +23,6 @@ DOOR_LIMIT_S = 10.0
 ENDS_LIMIT = 3
 
 _RECENT = 50
-# Stopped, or dead and not yet reaped.
-_AT_REST = "TZ"
 
 
 @dataclass
@@ -116,16 +113,10 @@ class Container(Appliance):
     @contextmanager
     def paused(self, program: str | None = None) -> Iterator[None]:
         """SIGSTOP a program and all below it, or everything, then SIGCONT."""
-        stopped: list[int] = []
-        try:
-            _freeze(lambda: self.tree(program), stopped)
+        with standing_still(*(process.pid for process in self.tree(program)[:1])) as stopped:
             self._timeline.note(self.name, f"paused: {program or 'everything'} {stopped}")
             yield
-        finally:
-            for pid in reversed(stopped):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGCONT)
-            self._timeline.note(self.name, "goes on")
+        self._timeline.note(self.name, "goes on")
 
     def note_killed(self) -> None:
         """From now on it may cut requests: it is about to be killed as a whole."""
@@ -147,13 +138,9 @@ class Container(Appliance):
 
 def kill_together(doomed: Sequence[Container]) -> None:
     """SIGKILL everything of several containers at once, as an outage of the machine would."""
-    everything: list[int] = []
     for container in doomed:
         container.note_killed()
-        # What is stopped starts nothing that would escape.
-        _freeze(container.tree, everything)
-    for pid in everything:
-        processes.kill(pid)
+    everything = kill_tree(*(one.process.pid for one in doomed if one.is_running()))
     for container in doomed:
         container.process.wait(10)
     wait_until(lambda: not any(map(processes.alive, everything)), f"end of {everything}")
@@ -173,13 +160,3 @@ def _is_gone(pid: int) -> bool:
         return process.state == "Z" and len(list(Path(f"/proc/{pid}/task").iterdir())) == 1
     except (FileNotFoundError, ProcessLookupError):
         return True
-
-
-def _freeze(find: Callable[[], list[Process]], stopped: list[int]) -> None:
-    # Parents first: what they started meanwhile is found in the next look.
-    while fresh := [p.pid for p in find() if p.state not in _AT_REST]:
-        for pid in fresh:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGSTOP)
-        stopped += [pid for pid in fresh if pid not in stopped]
-        time.sleep(0.001)

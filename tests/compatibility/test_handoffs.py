@@ -5,7 +5,6 @@ import pytest
 from tests.compatibility import volume
 from tests.compatibility.builds import Build
 from tests.compatibility.conftest import Make, both_ways
-from tests.handoff.scene import paused
 from tests.harness.appliance_load import Load
 from tests.harness.watching import PostmasterWatch
 
@@ -40,9 +39,7 @@ def test_at_its_boot_it_removes_the_folder_of_a_dead_container_and_leaves_that_o
     before = volume.in_folder(owner)
     dead = make(first).start()
     names = {volume.instance(owner), volume.instance(dead)}
-    # Else its supervisor might start one more program while it is killed.
-    with paused(dead):
-        dead.kill_everything()
+    dead.kill_everything()
     assert volume.instances(owner) == names
     other = make(first.other).start()
     names = {volume.instance(owner), volume.instance(other)}

@@ -99,12 +99,6 @@ def assert_roles(owner: Appliance, *standbys: Appliance) -> None:
         assert (role(standby), standby.status("/up")) == ("standby", 200), standby.log
 
 
-def everything(appliance: Appliance) -> list[int]:
-    """The supervisor and all below it."""
-    below = processes.descendants(appliance.process.pid)
-    return [appliance.process.pid, *(process.pid for process in below)]
-
-
 def child_of_postgres(appliance: Appliance, title: str) -> int:
     """One process of its Postgres by its title."""
     master = appliance.postmaster()
@@ -117,5 +111,5 @@ def child_of_postgres(appliance: Appliance, title: str) -> int:
 @contextmanager
 def paused(appliance: Appliance) -> Iterator[None]:
     """The whole container stands still."""
-    with standing_still(lambda: everything(appliance)):
+    with standing_still(appliance.process.pid):
         yield

@@ -51,7 +51,7 @@ def test_when_both_are_killed_at_once_either_of_them_started_again_serves_everyt
 ) -> None:
     with Load(*pair) as load:
         load.wait_for_more()
-    for pid in [pid for one in pair for pid in scene.everything(one)]:
+    for pid in [pid for one in pair for pid in processes.with_descendants(one.process.pid)]:
         processes.kill(pid)
     for one in pair:
         one.kill_everything()

@@ -26,6 +26,7 @@ from appliance.web import api_keys
 from tests.harness import command, locks, processes, speed
 from tests.harness.command import COMMAND
 from tests.harness.fast import skip_if_fast
+from tests.harness.freezing import kill_tree
 from tests.harness.processes import Process
 from tests.harness.waiting import wait_until
 
@@ -133,15 +134,9 @@ class Appliance:
         """SIGKILL the supervisor and all below it, as `docker rm -f` does."""
         if self._process is None:
             return
-        # The supervisor first: it must not start again what dies.
-        doomed = [self._process.pid, *(p.pid for p in processes.descendants(self._process.pid))]
-        for pid in doomed:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        doomed = kill_tree(self._process.pid)
         self._process.wait(10)
-        for pid in doomed[1:]:
+        for pid in doomed:
             wait_until(partial(processes.ended, pid), f"end of {pid}")
 
     def programs(self) -> dict[str, Process]:

@@ -22,6 +22,7 @@ from appliance.storage.paths import Storage
 from appliance.system import system_users
 from tests.harness import processes
 from tests.harness.fast import skip_if_fast
+from tests.harness.freezing import kill_tree
 from tests.harness.waiting import wait_until
 
 COMMAND = (sys.executable, "-P", "-m", "appliance.supervision.entry_points", "postgres")
@@ -118,14 +119,12 @@ class PostgresProgram:
         return self._process.wait(timeout_s)
 
     def kill_everything(self) -> None:
-        """SIGKILL the process and every Postgres process it started, first the postmaster."""
+        """SIGKILL the process and every Postgres process it started."""
         if self._process is None:
             return
         # Taken first: another thread may start the next one as soon as this one is dead.
         alive, self._alive = self._alive, None
-        mine = [self.pid, *(p.pid for p in processes.descendants(self.pid))]
-        for pid in mine:
-            processes.kill(pid)
+        kill_tree(self.pid)
         self._process.wait(10)
         if alive is not None:
             os.close(alive)

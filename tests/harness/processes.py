@@ -53,6 +53,11 @@ def descendants(pid: int) -> list[Process]:
     return [process for number in found if (process := read(number))]
 
 
+def with_descendants(pid: int) -> list[int]:
+    """One process and every one below it."""
+    return [pid, *(process.pid for process in descendants(pid))]
+
+
 def kill(pid: int) -> None:
     """SIGKILL a process that may be gone already."""
     with contextlib.suppress(ProcessLookupError):

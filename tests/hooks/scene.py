@@ -17,6 +17,7 @@ from appliance.storage.paths import Storage
 from tests.harness import locks, processes, speed
 from tests.harness.appliance import Appliance, ending
 from tests.harness.command import COMMAND
+from tests.harness.freezing import kill_tree
 from tests.harness.postgres_program import PostgresProgram
 from tests.harness.waiting import wait_until
 
@@ -66,9 +67,7 @@ class Hook:
 
     def kill_everything(self) -> None:
         """SIGKILL it and what it runs."""
-        below = processes.descendants(self.process.pid)
-        for pid in (self.process.pid, *(p.pid for p in below)):
-            processes.kill(pid)
+        kill_tree(self.process.pid)
         self.process.communicate()
 
 
