@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import falcon
+from falcon.routing import CompiledRouter
 
 from appliance import __version__
 from appliance.api import health
@@ -23,11 +24,11 @@ DESCRIPTION = "Errors are problem documents (RFC 9457) with the request's id."
 
 def create_app(
     settings: Settings, storage: Storage, database: Database, gate: SchemaGate, guest: App
-) -> "falcon.App[Any, Any]":
+) -> "Api":
     """Make the WSGI app, with a guest in it. It opens no connection before its first request."""
     routes: Sequence[Route] = guest.routes()
     layers: list[Any] = [RequestLog(settings.trust_proxy_hops), _Gatekeeper(gate)]
-    app: falcon.App[Any, Any] = falcon.App(middleware=layers)
+    app = Api(layers)
     problems.install(app)
     resources: dict[str, object] = {
         **health.resources(settings, storage, database, gate),
@@ -51,6 +52,20 @@ def document(guest: App, routes: Sequence[Route]) -> dict[str, Any]:
     paths = [*health.ENDPOINTS, *of_guest, *backups.ENDPOINTS]
     description = f"{guest.description} {DESCRIPTION}".lstrip()
     return openapi.build("Appliance", __version__, description, paths)
+
+
+class Api(falcon.App[Any, Any]):
+    """A Falcon app that also knows which of its paths are lookups."""
+
+    def __init__(self, middleware: Sequence[Any]) -> None:
+        self._paths = CompiledRouter()
+        super().__init__(middleware=middleware, router=self._paths)
+
+    def is_lookup(self, path: str) -> bool:
+        """Whether a GET of this path, as it stands in a request, waits for one query only."""
+        # What is percent-encoded may lead elsewhere.
+        found = None if "%" in path else self._paths.find(path)
+        return found is not None and getattr(found[0], "is_lookup", False)
 
 
 class _Gatekeeper:

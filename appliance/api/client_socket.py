@@ -7,6 +7,9 @@ from typing import Any
 # Between two pieces of a request or of an answer. A client that stalls holds up a thread.
 STALL_TIMEOUT_S = 20.0
 
+# As plain numbers: Python's own are flags, which are slow to combine.
+_AT_ONCE = int(socket.MSG_DONTWAIT)
+
 
 class ClientSocket(socket.socket):
     """It waits for a bounded time, which the kernel keeps, and sends the head of an answer with
@@ -25,6 +28,7 @@ class ClientSocket(socket.socket):
         self._tell_kernel(socket.SO_RCVTIMEO, STALL_TIMEOUT_S)
         self._tell_kernel(socket.SO_SNDTIMEO, STALL_TIMEOUT_S)
         self._holds_head, self._head = False, b""
+        self._collected: list[bytes] | None = None
 
     def gettimeout(self) -> float:
         """Seconds that a read may wait."""
@@ -40,8 +44,8 @@ class ClientSocket(socket.socket):
 
     def recv(self, bufsize: int, flags: int = 0) -> bytes:
         """Read; raises TimeoutError, or BlockingIOError if it may not wait at all."""
-        if not self._limit_s:
-            return super().recv(bufsize, flags | socket.MSG_DONTWAIT)
+        if not self._limit_s or self._collected is not None:
+            return self.receive_at_once(bufsize, flags)
         if self._kept_s != self._limit_s:
             self._tell_kernel(socket.SO_RCVTIMEO, self._limit_s)
             self._kept_s = self._limit_s
@@ -49,6 +53,26 @@ class ClientSocket(socket.socket):
             return super().recv(bufsize, flags)
         except BlockingIOError:
             raise TimeoutError("the client stalled") from None
+
+    def receive_at_once(self, bufsize: int, flags: int = 0) -> bytes:
+        """Read what has arrived; raises BlockingIOError if nothing has."""
+        return super().recv(bufsize, flags | _AT_ONCE)
+
+    def collect(self) -> None:
+        """Neither send nor wait from now on: keep what is to be sent."""
+        self._collected = []
+
+    def take_collected(self) -> bytes:
+        """Send and wait again; returns what was to be sent meanwhile."""
+        collected, self._collected = self._collected or [], None
+        return b"".join(collected)
+
+    def send_at_once(self, data: bytes) -> bytes:
+        """Send as much as the kernel takes without waiting, and return the rest."""
+        try:
+            return data[super().send(data, _AT_ONCE) :]
+        except BlockingIOError:
+            return data
 
     def hold_head(self) -> None:
         """Keep the next piece that is sent, the head of an answer, until more follows."""
@@ -62,6 +86,9 @@ class ClientSocket(socket.socket):
 
     def sendall(self, data: bytes, flags: int = 0) -> None:  # type: ignore[override]  # a buffer of ours is bytes
         """Send, with a head that was kept; raises TimeoutError if the client takes nothing."""
+        if self._collected is not None:
+            self._collected.append(data)
+            return
         if self._holds_head:
             self._holds_head, self._head = False, data
             return

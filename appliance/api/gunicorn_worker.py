@@ -1,29 +1,34 @@
 """gunicorn's threaded worker, hardened: slow clients time out, its own errors are problems."""
 
 import logging
-import select
+import selectors
 import socket
 import sys
 import time
 import traceback
-from functools import cached_property
+from collections import deque
+from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
+import greenlet
 from gunicorn import glogging
 from gunicorn.http import errors
 from gunicorn.workers import gthread
+from psycopg.waiting import Ready, Wait
 
-from appliance.api.client_socket import ClientSocket
+from appliance.api.client_connection import ClientConnection
+from appliance.database import event_loop
+from appliance.database.event_loop import WouldBlock
+from appliance.postgres.config import API_CONNECTIONS
 from appliance.system.log import Level, write_block
 from appliance.web.client_ip import client_ip
 from appliance.web.problems import MEDIA_TYPE, PROGRAM, ProblemError
 from appliance.web.request_log import HEADER, log_request, request_id
 
-# A connection that has sent nothing yet is not a kept one; gunicorn would keep it as long.
-FIRST_BYTE_TIMEOUT_S = 60.0
-# How long a thread waits for the next request on the connection of the last one.
-STAY_MS = 50
+# How long a lookup waits for another one's end before a thread takes it.
+_LOOKUP_WAITS_S = 1.0
 
 _OURS = (
     errors.InvalidResponseHeader,
@@ -39,51 +44,47 @@ _STATUSES: tuple[tuple[type[Exception], int, str], ...] = (
 )
 
 
-class ClientConnection(gthread.TConn):  # type: ignore[misc]  # gunicorn has no types
-    """A client's connection that does not wait for ever."""
-
-    def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:
-        super().__init__(cfg, ClientSocket(sock), client, server)
-
-    @property
-    def timeout(self) -> float | None:
-        """When an idle connection is closed, by the monotonic clock."""
-        return self._timeout
-
-    @timeout.setter
-    def timeout(self, deadline: float | None) -> None:
-        if deadline is not None and not self.initialized:
-            deadline = min(deadline, time.monotonic() + FIRST_BYTE_TIMEOUT_S)
-        self._timeout = deadline
-
-    def next_comes_soon(self) -> bool:
-        """Wait a moment for the next request, or for the client to hang up."""
-        return bool(self.parser.unreader.buf.getvalue()) or bool(self._arrivals.poll(STAY_MS))
-
-    @cached_property
-    def _arrivals(self) -> select.poll:
-        arrivals = select.poll()
-        arrivals.register(self.sock, select.POLLIN)
-        return arrivals
-
-
 class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """Serves requests in threads, kept connections in one poll loop.
+    """Answers lookups in its event loop, and everything else in threads.
 
-    To hand a request from that loop to a thread and back costs as much as to answer it. So a thread
-    stays with its connection for a moment, as long as half of the threads are enough for all.
+    Threads that take turns with the interpreter cost more than a lookup does, and to hand a request
+    to one and back costs as much. So a thread stays with its connection for a moment, as long as
+    half of the threads are enough for all.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._handed_over = 0
+        self._lookups: deque[tuple[float, ClientConnection]] = deque()
+        self._running = 0
+
+    def run(self) -> None:
+        """Serve until the stop."""
+        self._loop = greenlet.getcurrent()
+        super().run()
 
     def enqueue_req(self, conn: Any) -> None:
-        """Hand a connection to a thread; a new one becomes one of ours first."""
+        """Find out who answers the next request; of a new connection, wait for it first."""
         if type(conn) is gthread.TConn:
-            conn = ClientConnection(conn.cfg, conn.sock, conn.client, conn.server)
-        self._handed_over += 1
-        super().enqueue_req(conn)
+            self._await_first(ClientConnection(conn.cfg, conn.sock, conn.client, conn.server))
+            return
+        conn.init()
+        request = conn.whole_get()
+        if request is not None and self.wsgi.is_lookup(request.path):
+            self._lookups.append((time.monotonic(), conn))
+        else:
+            self._hand_over(conn)
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """See to what has happened, and begin the lookups that have come."""
+        super().wait_for_and_dispatch_events(timeout)
+        while self._lookups and self._running < API_CONNECTIONS:
+            _, conn = self._lookups.popleft()
+            self._running += 1
+            self._run(greenlet.greenlet(self._answer), conn)
+        # None of those that run has ended for so long. A thread waits until its own deadline.
+        while self._lookups and time.monotonic() - self._lookups[0][0] > _LOOKUP_WAITS_S:
+            self._hand_over(self._lookups.popleft()[1])
 
     def finish_request(self, conn: Any, fs: Any) -> None:
         """Take a connection back from its thread."""
@@ -92,8 +93,10 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
 
     def handle(self, conn: Any) -> Any:
         """Answer a request, and those that follow soon. Runs in a thread."""
+        event_loop.carry_on(conn.carry)
+        conn.carry = None
         kept = super().handle(conn)
-        while kept is True and self._may_stay() and conn.next_comes_soon():
+        while kept is True and self._may_stay() and conn.other_comes_soon():
             kept = super().handle(conn)
         return kept
 
@@ -105,8 +108,67 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
         finally:
             conn.sock.send_head()
 
+    def _await_first(self, conn: ClientConnection) -> None:
+        conn.set_timeout()
+        self.pending_conns.append(conn)
+        readable = partial(self.on_pending_socket_readable, conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ, readable)
+
+    def _hand_over(self, conn: ClientConnection) -> None:
+        self._submit(conn, self.handle, conn)
+
+    def _submit(self, conn: ClientConnection, work: Callable[..., Any], *arguments: Any) -> None:
+        self._handed_over += 1
+        future = self.tpool.submit(work, *arguments)
+        future.add_done_callback(
+            lambda done: self.method_queue.defer(self.finish_request, conn, done)
+        )
+
     def _may_stay(self) -> bool:
         return bool(self.alive and self._handed_over <= self.cfg.threads // 2)
+
+    def _answer(self, conn: ClientConnection) -> tuple[ClientConnection, bool | WouldBlock]:
+        """Answer a lookup. Runs in a greenlet; what it would send is kept."""
+        event_loop.enter(self._suspend)
+        conn.sock.collect()
+        try:
+            return conn, bool(super().handle(conn))
+        except WouldBlock as blocked:
+            return conn, blocked
+
+    def _suspend(self, descriptor: int, wanted: Wait) -> Ready:
+        """Let the loop go on until the descriptor is ready."""
+        resume = partial(self._resume, greenlet.getcurrent())
+        self.poller.register(descriptor, wanted, resume)
+        self._loop.switch()
+        return Ready.RW
+
+    def _resume(self, lookup: greenlet.greenlet, descriptor: int) -> None:
+        self.poller.unregister(descriptor)
+        self._run(lookup)
+
+    def _run(self, lookup: greenlet.greenlet, *arguments: Any) -> None:
+        """Begin a lookup, or go on with it, until it has to wait or ends."""
+        outcome = lookup.switch(*arguments)
+        if lookup.dead:
+            self._running -= 1
+            self._finish(*outcome)
+
+    def _finish(self, conn: ClientConnection, outcome: bool | WouldBlock) -> None:
+        collected = conn.sock.take_collected()
+        if isinstance(outcome, WouldBlock):
+            conn.carry = outcome.carry
+            conn.repeat()
+            self._hand_over(conn)
+            return
+        try:
+            rest = conn.sock.send_at_once(collected)
+        except OSError:
+            rest, outcome = b"", False
+        if rest:
+            self._submit(conn, _send_rest, conn, rest, outcome)
+        else:
+            super().finish_request(conn, _Finished(outcome))
 
     def handle_error(self, _req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
         """Answer a request that never reached the app."""
@@ -144,6 +206,27 @@ class Logger(glogging.Logger):  # type: ignore[misc]  # gunicorn has no types
         if isinstance(sys.exc_info()[1], TimeoutError):
             return
         super().exception(msg, *args, **kwargs)
+
+
+class _Finished(NamedTuple):
+    """What a thread's future would be to gunicorn."""
+
+    kept: bool
+
+    def cancelled(self) -> bool:
+        return False
+
+    def result(self) -> bool:
+        return self.kept
+
+
+def _send_rest(conn: ClientConnection, rest: bytes, kept: bool) -> bool:
+    """Send to a client that takes it slowly. Runs in a thread."""
+    try:
+        conn.sock.sendall(rest)
+    except OSError:
+        return False
+    return kept
 
 
 class _Handler(logging.Handler):

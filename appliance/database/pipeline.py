@@ -17,6 +17,8 @@ from psycopg.abc import Buffer, PQGen, Transformer
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 
+from appliance.database import event_loop
+
 T = TypeVar("T")
 Row = tuple[Any, ...]
 Rows = list[Row]
@@ -94,7 +96,7 @@ class Connection(psycopg.Connection[Row]):
         for query, given in zip(queries, values, strict=True):
             self._send(query.statement, given, new)
         self.pgconn.pipeline_sync()
-        results = self.wait(_receive(self.pgconn, len(new) + len(queries) + 1))
+        results = self._complete(_receive(self.pgconn, len(new) + len(queries) + 1))
         self.pgconn.exit_pipeline_mode()
         self._keep(new, results)
         return [
@@ -108,6 +110,12 @@ class Connection(psycopg.Connection[Row]):
         (row,) = self.run(Query(_THIS_SESSION, (), first_row))
         return Session(*row)
 
+    def _complete(self, communication: PQGen[T]) -> T:
+        suspend = event_loop.suspender()
+        if suspend is None:
+            return self.wait(communication)
+        return event_loop.complete(communication, self.pgconn.socket, suspend)
+
     def _as_text(self, values: Sequence[Any]) -> Sequence[Buffer | None]:
         return self._converter.dump_sequence(values, [adapt.PyFormat.TEXT] * len(values))
 
@@ -117,12 +125,14 @@ class Connection(psycopg.Connection[Row]):
 
     def _names_for(self, statements: Iterable[str]) -> dict[str, bytes]:
         """Names for those that are not kept yet, but will be."""
-        new = dict.fromkeys(one for one in statements if one not in self._kept)
+        new = [one for one in statements if one not in self._kept]
+        if not new:
+            return {}
         room = _MOST_KEPT - len(self._kept)
         # The first word is for people, who may look into pg_prepared_statements.
         return {
             one: f"{one.split(maxsplit=1)[0]} {next(self._numbers)}".encode()
-            for one in islice(new, room)
+            for one in islice(dict.fromkeys(new), room)
         }
 
     def _send(

@@ -38,6 +38,13 @@ class ConnectionPool:
         self._watchdog.start(connection, deadline.due)
         return connection
 
+    def check_out_idle(self, deadline: Deadline) -> Connection | None:
+        """Get one that is open already, None if there is none."""
+        connection = self._pop_open()
+        if connection is not None:
+            self._watchdog.start(connection, deadline.due)
+        return connection
+
     def give_back(self, connection: Connection) -> None:
         """Keep the connection for the next one, or close it if it is in no state for that."""
         # First, or its descriptor could be another's when it is cut.

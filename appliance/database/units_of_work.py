@@ -20,13 +20,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import psycopg
 from psycopg import errors
 from psycopg.pq import TransactionStatus
 
+from appliance.database import event_loop
 from appliance.database.connect import RECONNECT_INTERVAL_S, Connection, is_away
+from appliance.database.event_loop import WouldBlock
 from appliance.database.holds import (
     NOTHING_CHANGED,
     RUN_LIMIT_S,
@@ -47,6 +49,8 @@ Queries = Sequence[Query[Any]]
 _BEGIN = Query("BEGIN", (), no_answer)
 _BEGIN_READ_ONLY = Query("BEGIN READ ONLY", (), no_answer)
 _COMMIT = Query("COMMIT", (), no_answer)
+_ROLLBACK = Query("ROLLBACK", (), no_answer)
+_OPEN = frozenset({TransactionStatus.INTRANS, TransactionStatus.INERROR})
 _LEAVE_TOKEN = """
     INSERT INTO appliance.commit_tokens (token)
     SELECT $1::uuid WHERE pg_current_xact_id_if_assigned() IS NOT NULL
@@ -107,7 +111,10 @@ class Database:
         """Answer the queries in one read-only transaction, which is one round trip.
 
         They are all sent before the first answer is read: the first that refuses is what is raised.
+        In the event loop it waits for nothing but these answers, or raises WouldBlock.
         """
+        if event_loop.is_here():
+            return self._ask_in_loop(queries)
         return self._run(lambda connection: _ask(connection, queries), self._deadline())
 
     def read(self, unit: Unit[T], opening: Queries = ()) -> T:
@@ -137,11 +144,45 @@ class Database:
         """Close the connections that are idle."""
         self._pool.close()
 
+    def _ask_in_loop(self, queries: Queries) -> list[Any]:
+        deadline = self._deadline()
+        if not self._turns.acquire(blocking=False):
+            raise WouldBlock(deadline)
+        try:
+            return self._ask_on_idle(queries, deadline)
+        finally:
+            self._turns.release()
+
+    def _ask_on_idle(self, queries: Queries, deadline: Deadline) -> list[Any]:
+        connection = self._pool.check_out_idle(deadline)
+        if connection is None:
+            raise WouldBlock(deadline)
+        try:
+            return _ask(connection, queries)
+        except _Lost as lost:
+            self._leave_to_thread(lost, deadline)
+        finally:
+            self._pool.give_back(connection)
+
+    def _leave_to_thread(self, lost: _Lost, deadline: Deadline) -> NoReturn:
+        if lost.away:
+            deadline.hold()
+        try:
+            deadline.check(NOTHING_CHANGED, lost)
+        except DatabaseUnavailable:
+            deadline.end(given_up=True)
+            raise
+        raise WouldBlock(deadline) from lost
+
     def _deadline(self) -> Deadline:
+        if isinstance(carried := event_loop.take_carried(), Deadline):
+            return carried
         limit_s = max(RUN_LIMIT_S, self._hold_seconds)
         return Deadline(self._holds, self._hold_seconds, limit_s)
 
     def _run(self, attempt: Callable[[Connection], T], deadline: Deadline) -> T:
+        if event_loop.is_here():
+            raise WouldBlock
         if getattr(self._thread, "busy", False):
             raise RuntimeError(
                 "a unit of work must not start another one: it would wait for itself"
@@ -258,10 +299,10 @@ def _undone_if_it_fails(connection: Connection) -> Iterator[None]:
 
 
 def _undo(connection: Connection) -> None:
-    # If that fails, the connection is not given back to anyone.
+    # If that fails, or something is still under way, the connection is not given back to anyone.
     with suppress(psycopg.Error):
-        if connection.info.transaction_status != TransactionStatus.IDLE:
-            connection.pgconn.exec_(b"ROLLBACK")
+        if connection.info.transaction_status in _OPEN:
+            connection.run(_ROLLBACK)
 
 
 def _weakly(method: Callable[[], None]) -> Callable[[], None]:

@@ -29,4 +29,5 @@ def epoch_timestamp_ms(seconds: float) -> str:
 
 
 def _in_milliseconds(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    # Without its time zone, of which Python would otherwise ask the offset: twice as fast.
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"

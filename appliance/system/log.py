@@ -22,6 +22,8 @@ _ESCAPED = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} |
     0x2029: "\\u2029",
 }
 _NEEDS_NO_QUOTES = re.compile(r'[^\s"=\\]+')
+# What most values are: nothing in them has to be quoted or escaped.
+_PLAIN = re.compile(r"[!#-<>-\[\]-~]+")
 
 # The settings LOG_FORMAT and LOG_LEVEL; each program says them once, when it has read its settings.
 _format = "text"
@@ -107,6 +109,8 @@ def _write(
 
 
 def _quoted(value: str) -> str:
+    if _PLAIN.fullmatch(value):
+        return value
     if _NEEDS_NO_QUOTES.fullmatch(value.translate(_ESCAPED)) is None:
         value = '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     return value.translate(_ESCAPED)

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from appliance.database.connect import Connection
 from appliance.database.pipeline import Query
+from appliance.database.units_of_work import Database
 from appliance.web import idempotency
 from appliance.web.answers import Answer
 from appliance.web.api_keys import ApiCredentials, Caller
@@ -63,10 +64,17 @@ class Route:
 
 
 class OperationResource(AuthenticatedResource[Operation | Lookup]):
-    """Answers operations and lookups."""
+    """Answers operations and lookups. `is_lookup`: a GET is one of the latter."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(
+        self,
+        path: str,
+        endpoints: Sequence[Operation | Lookup],
+        database: Database,
+        max_body_bytes: int,
+    ) -> None:
+        super().__init__(path, endpoints, database, max_body_bytes)
+        self.is_lookup = any(isinstance(endpoint, Lookup) for endpoint in endpoints)
         self._known: set[ApiCredentials] = set()
 
     def serve(

@@ -15,34 +15,35 @@ from gunicorn.http.parser import RequestParser
 from gunicorn.workers import gthread
 
 from appliance.api import client_socket, gunicorn_worker
+from appliance.api.client_connection import FIRST_BYTE_TIMEOUT_S, ClientConnection
 from appliance.api.client_socket import STALL_TIMEOUT_S, ClientSocket
 from appliance.api.gunicorn_server import KEEP_ALIVE_S, options
 
 
 @pytest.fixture
-def connection() -> Iterator[gunicorn_worker.ClientConnection]:
+def connection() -> Iterator[ClientConnection]:
     config = Config()
     for name, value in options(listener_fd=3, workers=1, threads=2).items():
         config.set(name, value)
     near, far = socket.socketpair()
     with near, far:
-        yield gunicorn_worker.ClientConnection(config, near, ("127.0.0.1", 1), ("127.0.0.1", 80))
+        yield ClientConnection(config, near, ("127.0.0.1", 1), ("127.0.0.1", 80))
 
 
 def test_a_connection_that_sent_nothing_is_not_kept_as_long_as_one_that_did(
-    connection: gunicorn_worker.ClientConnection,
+    connection: ClientConnection,
 ) -> None:
     now = time.monotonic()
     connection.set_timeout()
     assert connection.timeout is not None
-    assert connection.timeout - now < gunicorn_worker.FIRST_BYTE_TIMEOUT_S + 5
+    assert connection.timeout - now < FIRST_BYTE_TIMEOUT_S + 5
     connection.init()
     connection.set_timeout()
     assert connection.timeout - now > KEEP_ALIVE_S - 5
 
 
 def test_a_client_that_stalls_holds_a_thread_for_a_bounded_time(
-    connection: gunicorn_worker.ClientConnection,
+    connection: ClientConnection,
 ) -> None:
     for _ in range(2):
         connection.sock.setblocking(True)  # as gunicorn does before each request
@@ -150,7 +151,7 @@ def test_a_file_comes_after_its_head(
     ids=["stays", "too many are at work", "stops", "nothing comes"],
 )
 def test_a_thread_stays_with_its_connection_while_others_are_free(
-    connection: gunicorn_worker.ClientConnection,
+    connection: ClientConnection,
     monkeypatch: pytest.MonkeyPatch,
     alive: bool,
     handed_over: int,
@@ -168,9 +169,7 @@ def test_a_thread_stays_with_its_connection_while_others_are_free(
     ours = gunicorn_worker.Worker.__new__(gunicorn_worker.Worker)
     ours.alive, ours._handed_over, ours.cfg = alive, handed_over, SimpleNamespace(threads=4)
     with near, far:
-        kept = gunicorn_worker.ClientConnection(
-            connection.cfg, near, ("127.0.0.1", 1), ("127.0.0.1", 80)
-        )
+        kept = ClientConnection(connection.cfg, near, ("127.0.0.1", 1), ("127.0.0.1", 80))
         kept.init()
         far.sendall(sent)
         kept_open = ours.handle(kept)
