@@ -13,7 +13,7 @@ the same mark. It changes when the database runs and somebody comes to the first
 copy with two different marks is one of a running database.
 """
 
-import secrets
+import os
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -119,7 +119,7 @@ def manifest_path(storage: Storage) -> Path:
 
 
 def _mark(storage: Storage, cluster: list[int]) -> None:
-    document = {"format": notes.FORMAT, "generation": secrets.token_hex(8), "cluster": cluster}
+    document = {"format": notes.FORMAT, "generation": os.urandom(8).hex(), "cluster": cluster}
     # Against the order of a copy. Nothing here opens the first: whoever does is taken for a copy.
     write_together([storage.generation_last, storage.generation_first], as_text(document))
 

@@ -8,7 +8,6 @@ the last process of that Postgres is gone, however it died.
 import errno
 import fcntl
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -89,7 +88,7 @@ def check_locks_exclude(storage: Storage) -> None:
     """
     # A file of its own for each start, so that the test disturbs nobody's lock: containers may
     # share their host name, and each of them is process 1.
-    probe = storage.run / f".flock-test.{secrets.token_hex(8)}"
+    probe = storage.run / f".flock-test.{os.urandom(8).hex()}"
     first = os.open(probe, _READ_WRITE | os.O_EXCL, 0o600)
     second = os.open(probe, _READ_WRITE, 0o600)
     try:

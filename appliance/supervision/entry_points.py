@@ -5,7 +5,6 @@ Each imports only what it needs: memory is counted in megabytes here.
 
 import gc
 import sys
-import traceback
 from collections.abc import Callable
 from functools import partial
 
@@ -38,6 +37,8 @@ def _guarded(name: str, action: Callable[..., int | None], *arguments: object) -
         write_block(name, str(error))
         return error.exit_code
     except Exception:
+        import traceback
+
         write_block(name, traceback.format_exc())
         return ExitCode.FAILURE
     except KeyboardInterrupt:
@@ -126,6 +127,8 @@ def _api(configured: Settings) -> None:
 
 
 def _join(configured: Settings, own_agent: Channel) -> None:
+    # It ends soon, and the container is not healthy before.
+    gc.disable()
     from appliance.agent import tasks
 
     tasks.join(configured, own_agent)

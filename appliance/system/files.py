@@ -2,7 +2,6 @@
 
 import json
 import os
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ def write_together(
 
     Only a crash can come between them.
     """
-    temporaries = [path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp") for path in paths]
+    temporaries = [path.with_name(f".{path.name}.{os.urandom(8).hex()}.tmp") for path in paths]
     try:
         for temporary in temporaries:
             _write_new(temporary, content, mode, durable=durable)

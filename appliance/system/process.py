@@ -10,9 +10,7 @@ import os
 import re
 import signal
 import subprocess
-import tempfile
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -89,6 +87,9 @@ class RunningProcess:
         inherit: Sequence[int] = (),
         prepare: Callable[[], None] = lambda: None,
     ) -> None:
+        # Loaded where it is needed: the programs that run all the time never come here.
+        import tempfile
+
         self._words = [str(word) for word in command]
         self._name = Path(self._words[0]).name
         self._started = time.monotonic()
@@ -178,6 +179,8 @@ def fork(name: str, task: Callable[[], int]) -> int:
         if os.getppid() == parent:
             code = task()
     except BaseException:
+        import traceback
+
         traceback.print_exc()
     finally:
         os._exit(code)
