@@ -96,13 +96,26 @@ def is_postmaster(process: Process | None, pgdata: Path) -> bool:
 
 
 def postgres_processes(pgdata: Path) -> list[Process]:
-    """Every process whose working directory is the cluster: postmasters, backends, workers."""
+    """Every process whose working directory is the cluster: postmasters, backends, workers.
+
+    Those of containers, too, which know it under another name.
+    """
+    try:
+        cluster = pgdata.stat()
+    except FileNotFoundError:
+        return []
     # A witness asks this all the time: one look at each process, and two more at the few it seeks.
     return [
-        process
-        for number in _numbers()
-        if _works_in(number, str(pgdata)) and (process := read(number))
+        process for number in _numbers() if _works_in(number, cluster) and (process := read(number))
     ]
+
+
+def in_container(first: int) -> list[Process]:
+    """Every process that sees process `first` as process 1, that one first."""
+    namespace = _namespace(first)
+    numbers = [number for number in _numbers() if namespace and _namespace(number) == namespace]
+    numbers.sort(key=lambda number: number != first)
+    return [process for number in numbers if (process := read(number))]
 
 
 def _numbers() -> list[int]:
@@ -117,8 +130,15 @@ def _parent(pid: int) -> int:
         return 0
 
 
-def _works_in(pid: int, folder: str) -> bool:
+def _works_in(pid: int, folder: os.stat_result) -> bool:
     try:
-        return os.readlink(f"/proc/{pid}/cwd") == folder and _has_memory(pid)  # noqa: PTH115 - the same
+        return os.path.samestat(os.stat(f"/proc/{pid}/cwd"), folder) and _has_memory(pid)  # noqa: PTH116 - fast
     except (FileNotFoundError, PermissionError, ProcessLookupError):
         return False
+
+
+def _namespace(pid: int) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid")  # noqa: PTH115 - fast
+    except (FileNotFoundError, PermissionError, ProcessLookupError):
+        return ""

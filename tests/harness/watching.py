@@ -31,6 +31,11 @@ class PostmasterWatch:
         self._over.set()
         self._thread.join()
 
+    def check(self) -> None:
+        """Fail if it has seen a violation, or no postmaster at all."""
+        assert self.postmasters_seen
+        assert self.violations == []
+
     def _watch(self) -> None:
         pause = 0.0
         while not self._over.wait(pause):

@@ -1,28 +1,18 @@
 """An appliance in a container of the platform: asked through the proxy, broken from outside."""
 
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import requests
+from docker.errors import NotFound
 from docker.models.containers import Container
 
+from tests.harness.processes import Process, in_container
 from tests.harness.waiting import wait_until
 from tests.platform import Application, Platform
 from tests.platform.containers import Executed, execute
 
-COLUMNS = "-eo uid,pid,ppid,stat,args"
 POSTMASTER = "/opt/appliance/postgresql/bin/postgres -D"
-
-
-@dataclass(frozen=True)
-class Process:
-    """One process of a container, seen from the host."""
-
-    uid: int
-    pid: int
-    parent: int
-    state: str
-    command: str
 
 
 class Contained:
@@ -53,6 +43,12 @@ class Contained:
         if self._key is None:
             self._key = self.run("keys", "create", "tests").stdout.splitlines()[-1]
         return self._key
+
+    @property
+    def pgdata(self) -> Path:
+        """The cluster, seen from the host."""
+        volume = self.platform.client.volumes.get(self.platform.volume_name(self.app))
+        return Path(volume.attrs["Mountpoint"]) / "pgdata"
 
     def call(self, method: str, path: str, **arguments: Any) -> requests.Response:
         """An authenticated request."""
@@ -98,12 +94,16 @@ class Contained:
 
 
 def processes(container: Container) -> list[Process]:
-    """The processes of a container, process 1 before the others; none if it does not run."""
-    rows: Any = container.top(ps_args=COLUMNS)["Processes"] or []
-    found = [Process(int(row[0]), int(row[1]), int(row[2]), row[3], row[4]) for row in rows]
-    # Not the lowest number: numbers start again from the bottom when they reach the limit.
-    numbers = {process.pid for process in found}
-    return sorted(found, key=lambda process: process.parent in numbers)
+    """The processes of a container, as the host sees them, process 1 first; none if it is over.
+
+    The engine could list them, at the price of a program for each look.
+    """
+    try:
+        container.reload()
+    except NotFound:
+        return []
+    first = int(container.attrs["State"]["Pid"])
+    return in_container(first) if first else []
 
 
 def postmasters(container: Container) -> list[Process]:

@@ -15,11 +15,10 @@ from appliance.errors import ExitCode
 from tests.harness.waiting import wait_until
 from tests.image.backup_scene import POST_RESTORE, Books, pre_backup, restored, source
 from tests.image.conftest import Deploy
-from tests.image.contained import Contained
+from tests.image.contained import Contained, postmasters
 from tests.image.engine import Engine
 from tests.image.test_redeploy import start_beside, up
 from tests.image.test_restore import missing
-from tests.image.test_update import running_postmasters
 from tests.platform import Application, Platform
 from tests.platform.containers import execute
 from tests.platform.faults import another_program, new_volume, refusal, wait_until_inside
@@ -42,11 +41,11 @@ class Pair:
         self.platform = appliance.platform
         self.owner = appliance.container
         self.standby = start_beside(appliance)
-        wait_until(lambda: running_postmasters(self.standby), "the new one owns", 60)
+        wait_until(lambda: postmasters(self.standby), "the new one owns", 60)
         wait_until(lambda: up(self.standby), "it is up", 60)
         # A container that was started again does not request the database.
         self.standby.restart()
-        wait_until(lambda: running_postmasters(self.owner), "the old one owns", 60)
+        wait_until(lambda: postmasters(self.owner), "the old one owns", 60)
         wait_until(lambda: up(self.standby), "the new one is up again", 60)
         self.books = Books(appliance)
         appliance.sql("CREATE TABLE held ()")
@@ -153,7 +152,7 @@ def test_a_handoff_in_the_middle_of_a_hook_that_fails_costs_this_backup_and_not_
         backup = pool.submit(back_up, tmp_path / "torn")
         wait_until_inside(owner, "/bin/sh /opt/appliance/postgresql/bin/pg_dump")
         new = start_beside(books.appliance)
-        wait_until(lambda: running_postmasters(new) and up(new), "the new one owns", 60)
+        wait_until(lambda: postmasters(new) and up(new), "the new one owns", 60)
         assert execute(owner, "touch", "/moved").code == 0
         backup.result()
     before = books.record()

@@ -8,17 +8,18 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import requests
 from docker.models.containers import Container
 
 from tests.harness.appliance_load import Load
 from tests.harness.nightly import most_at_night
 from tests.harness.waiting import wait_until
+from tests.harness.watching import PostmasterWatch
 from tests.image.conftest import Deploy
-from tests.image.contained import Contained
+from tests.image.contained import Contained, postmasters
 from tests.image.engine import Engine
-from tests.image.test_update import PostmasterCount, running_postmasters
 from tests.platform import Application, DeployError, Platform
-from tests.platform.containers import execute
+from tests.platform.containers import execute, pause
 from tests.platform.volume import LABEL, Secrets, Volume
 
 REDEPLOYS = 5
@@ -26,12 +27,12 @@ REDEPLOYS = 5
 
 def test_redeploys_without_a_pause_fail_no_request_and_recover_nothing(deploy: Deploy) -> None:
     appliance = deploy()
-    with PostmasterCount(appliance) as count, Load(appliance) as load:
+    with PostmasterWatch(appliance.pgdata) as witness, Load(appliance) as load:
         for _ in range(REDEPLOYS):
             appliance.platform.update(appliance.app)
             load.wait_for_more()
     load.verify(appliance)
-    assert count.most == 1
+    witness.check()
     assert [one["kind"] for one in handoffs(appliance)] == ["handoff"] * REDEPLOYS
     assert "automatic recovery in progress" not in appliance.log
 
@@ -41,16 +42,16 @@ def test_a_new_container_that_is_removed_by_force_at_any_moment_costs_no_request
     deploy: Deploy, after_s: float
 ) -> None:
     appliance = deploy()
-    with PostmasterCount(appliance) as count, Load(appliance) as load:
+    with PostmasterWatch(appliance.pgdata) as witness, Load(appliance) as load:
         new = start_beside(appliance)
         wait_until(lambda: "standby:" in log(new), "its programs run", 30)
         # Not a wait for something: that is the moment, and whatever it meets must be harmless.
         time.sleep(after_s)
         new.remove(force=True)
-        wait_until(lambda: running_postmasters(appliance.container), "the old one owns", 20)
+        wait_until(lambda: postmasters(appliance.container), "the old one owns", 20)
         load.wait_for_more()
     load.verify(appliance)
-    assert count.most == 1
+    witness.check()
 
 
 def test_a_migration_that_fails_leaves_the_old_container_serving(deploy: Deploy) -> None:
@@ -92,8 +93,8 @@ def test_a_new_container_that_is_not_healthy_in_time_is_removed_and_the_old_one_
 def test_a_deploy_while_the_owner_is_paused_waits_and_then_succeeds(deploy: Deploy) -> None:
     appliance = deploy()
     old = appliance.container
-    with PostmasterCount(appliance) as count, Load(appliance) as load:
-        old.pause()
+    with PostmasterWatch(appliance.pgdata) as witness, Load(appliance) as load:
+        pause(old)
         with ThreadPoolExecutor(1) as pool:
             update = pool.submit(appliance.platform.update, appliance.app)
             wait_until(lambda: is_asked_in_vain(appliance, old), "it is not healthy", 60)
@@ -101,7 +102,7 @@ def test_a_deploy_while_the_owner_is_paused_waits_and_then_succeeds(deploy: Depl
             update.result()
         load.wait_for_more()
     load.verify(appliance)
-    assert count.most == 1
+    witness.check()
     assert [one["kind"] for one in handoffs(appliance)] == ["handoff"]
 
 
@@ -110,12 +111,12 @@ def test_the_owner_is_killed_while_a_standby_serves(deploy: Deploy) -> None:
     old = appliance.container
     new = start_beside(appliance)
     wait_until(lambda: up(new), "it is up", 60)
-    with PostmasterCount(appliance) as count, Load(appliance) as load:
+    with PostmasterWatch(appliance.pgdata) as witness, Load(appliance) as load:
         new.kill()
         load.wait_for_more(40)
-        wait_until(lambda: running_postmasters(old), "the old one owns again", 20)
+        wait_until(lambda: postmasters(old), "the old one owns again", 20)
     load.verify(appliance)
-    assert count.most == 1
+    witness.check()
     assert [one["kind"] for one in handoffs(appliance, old)] == ["takeover", "handoff"]
 
 
@@ -123,13 +124,13 @@ def test_a_container_that_is_started_again_does_not_claim(deploy: Deploy) -> Non
     appliance = deploy()
     old = appliance.container
     new = start_beside(appliance)
-    wait_until(lambda: running_postmasters(new) and up(new), "the new one owns", 60)
+    wait_until(lambda: postmasters(new) and up(new), "the new one owns", 60)
     old.restart()
     wait_until(lambda: up(old), "the old one is up again", 60)
-    assert running_postmasters(new)
-    assert not running_postmasters(old)
+    assert postmasters(new)
+    assert not postmasters(old)
     new.remove(force=True)
-    wait_until(lambda: running_postmasters(old), "the old one owns", 20)
+    wait_until(lambda: postmasters(old), "the old one owns", 20)
 
 
 def test_both_are_killed_at_once_and_one_is_started_again(deploy: Deploy) -> None:
@@ -143,7 +144,7 @@ def test_both_are_killed_at_once_and_one_is_started_again(deploy: Deploy) -> Non
     old.start()
     appliance.wait_until_up()
     load.verify(appliance)
-    assert running_postmasters(old)
+    assert postmasters(old)
 
 
 def test_a_full_disk_stops_the_new_container_and_not_the_old_one(
@@ -187,7 +188,7 @@ def fails_beside(appliance: Contained, app: Application, message: str) -> None:
     old = appliance.container
     new = start_beside(appliance, app)
     wait_until(lambda: message in log(new) and restarts(new), f"{message!r} and an end", 60)
-    assert not running_postmasters(new)
+    assert not postmasters(new)
     new.remove(force=True)
     assert appliance.container.id == old.id
 
@@ -210,9 +211,14 @@ def log(container: Container) -> str:
 
 
 def up(container: Container) -> bool:
-    """Whether it is healthy, asked from inside."""
-    ask = "import urllib.request as r; r.urlopen('http://localhost/up', timeout=3)"
-    return execute(container, "python3", "-c", ask).code == 0
+    """Whether it is healthy, asked past the proxy."""
+    container.reload()
+    (network,) = container.attrs["NetworkSettings"]["Networks"].values()
+    try:
+        answer = requests.get(f"http://{network['IPAddress']}/up", timeout=3)
+    except requests.RequestException:
+        return False
+    return answer.status_code == 200
 
 
 def with_variables(app: Application, **variables: str) -> Application:

@@ -12,7 +12,7 @@ from docker.models.containers import Container
 
 from tests.platform import archive
 from tests.platform.application import Application
-from tests.platform.containers import MOUNT_TARGETS, execute
+from tests.platform.containers import MOUNT_TARGETS, execute, pause
 from tests.platform.volume import Volume
 
 HOOK = "/hooks/pre-backup"
@@ -52,7 +52,7 @@ def paused(container: Container, needed: bool) -> Iterator[None]:
     container.reload()
     needed = needed and container.status in {"running", "paused"}
     if needed:
-        container.pause()
+        pause(container)
     try:
         yield
     finally:

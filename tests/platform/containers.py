@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import docker
-from docker.errors import NotFound
+from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 from docker.types import LogConfig, Mount
 
+from tests.harness.waiting import wait_until
 from tests.platform.application import Application
 from tests.platform.volume import LABEL, Volume
 
@@ -87,6 +88,25 @@ def execute(container: Container, *command: str, user: str = "") -> Executed:
     return Executed(
         result.exit_code, stdout.decode(errors="replace"), stderr.decode(errors="replace")
     )
+
+
+def pause(container: Container) -> None:
+    """Freeze every process of a container.
+
+    With cgroups of version 1 runc gives up when one has not stopped after about a fifth of a second
+    (`unable to freeze`), for which it may not even have got a processor yet: it is asked again.
+    """
+
+    def frozen() -> bool:
+        try:
+            container.pause()
+        except APIError as error:
+            if "unable to freeze" not in str(error):
+                raise
+            return False
+        return True
+
+    wait_until(frozen, "the container is frozen")
 
 
 def remove_by_force(container: Container) -> None:
