@@ -14,6 +14,16 @@ OTHER = Path(sys.executable).parents[2]
 pytestmark = pytest.mark.time_limit(200)
 
 
+def test_boots_of_both_builds_are_measured_in_pairs(tmp_path: Path) -> None:
+    """The part that takes least: every change shows that the bench still measures."""
+    asked = {"BENCH_AGAINST": str(OTHER), "BENCH_ONLY": "boots"}
+    printed, document = quick_run.run(tmp_path, 100, **asked)
+    names = {figure["name"] for figure in document["figures"]}
+    assert names == {"cold boot to 200 on /up", "warm boot to 200 on /up", "idle memory"}
+    assert all(any(line.startswith(name) for line in printed.splitlines()) for name in names)
+    assert all(figure["ours"]["low"] > 0 for figure in document["figures"])
+
+
 @pytest.mark.nightly
 def test_redeploys_of_both_builds_are_measured_in_pairs(tmp_path: Path) -> None:
     asked = {"BENCH_AGAINST": str(OTHER), "BENCH_ONLY": "redeploys"}

@@ -1,10 +1,13 @@
-"""A quick run of the bench's first part: every change shows that it still measures."""
+"""A quick run of the bench's first part."""
 
 from pathlib import Path
+
+import pytest
 
 from tests.bench import quick_run
 
 
+@pytest.mark.nightly
 def test_a_part_that_is_chosen_is_measured_and_reported(tmp_path: Path) -> None:
     printed, document = quick_run.run(tmp_path, 100, BENCH_ONLY="boots")
     names = {figure["name"] for figure in document["figures"]}

@@ -17,6 +17,7 @@ from tests.handoff.conftest import Make
 from tests.harness import processes
 from tests.harness.appliance import Appliance
 from tests.harness.appliance_load import Load
+from tests.harness.nightly import most_at_night
 from tests.harness.waiting import wait_until
 
 
@@ -89,7 +90,10 @@ def asleep_for_ten_minutes(connection: Any) -> None:
     threading.Thread(target=sleep, daemon=True).start()
 
 
-@pytest.mark.parametrize("occupy", [idle_in_transaction, asleep_for_ten_minutes])
+@pytest.mark.parametrize(
+    "occupy",
+    most_at_night([idle_in_transaction, asleep_for_ten_minutes], [asleep_for_ten_minutes]),
+)
 def test_a_foreign_transaction_does_not_hold_the_database_back(
     owner: Appliance, make_appliance: Make, occupy: Callable[[Any], None]
 ) -> None:

@@ -21,6 +21,7 @@ from tests.handoff.conftest import Make
 from tests.harness.appliance import Appliance
 from tests.harness.appliance_load import Load
 from tests.harness.freezing import frozen
+from tests.harness.nightly import most_at_night
 from tests.harness.waiting import wait_until
 
 Step = Callable[[Appliance, Appliance], AbstractContextManager[None]]
@@ -104,9 +105,12 @@ STEPS = (
     between_lock_and_postgres,
 )
 KEPT = STEPS[:3]
+BY_DAY = (before_its_claim, between_stop_and_lock, between_lock_and_postgres)
 
 
-@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.__name__.replace("_", " "))
+@pytest.mark.parametrize(
+    "step", most_at_night(STEPS, BY_DAY), ids=lambda step: step.__name__.replace("_", " ")
+)
 def test_when_the_requester_is_killed_the_old_one_serves_and_fails_no_request(
     owner: Appliance, make_appliance: Make, step: Step
 ) -> None:

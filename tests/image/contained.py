@@ -12,6 +12,7 @@ from tests.harness.waiting import wait_until
 from tests.platform import Application, Platform
 from tests.platform.containers import Executed, execute
 
+PSQL = "/opt/appliance/postgresql/bin/psql"
 POSTMASTER = "/opt/appliance/postgresql/bin/postgres -D"
 
 
@@ -64,7 +65,11 @@ class Contained:
     def sql(self, *statements: str, role: str = "postgres") -> str:
         """Run statements, each in a transaction of its own, and return what psql prints."""
         commands = [word for statement in statements for word in ("-c", statement)]
-        return self.run("psql", "--role", role, "-XAtq", *commands).stdout.strip()
+        where = ("-h", "/storage/run", "-d", "appliance", "-U", role)
+        # `appliance psql` does the same, and starts a Python for it.
+        result = execute(self.container, PSQL, *where, "-XAtq", *commands)
+        assert result.code == 0, result
+        return result.stdout.strip()
 
     def kill_everything(self) -> None:
         """SIGKILL the whole container."""

@@ -33,6 +33,7 @@ def test_writes_that_go_on_during_the_whole_backup_do_no_harm(books: Books, tmp_
         assert source(appliance) == "dump"
 
 
+@pytest.mark.nightly
 def test_two_backups_hold_their_own_state_each(books: Books, tmp_path: Path) -> None:
     first = books.record()
     back_up(books, tmp_path / "first")
@@ -77,7 +78,7 @@ def killed(container: Container) -> Iterator[None]:
 BROKEN = (missing, not_executable, failing, killed)
 
 
-@pytest.mark.parametrize("broken", most_at_night(BROKEN, (failing, killed)))
+@pytest.mark.parametrize("broken", most_at_night(BROKEN, [failing]))
 def test_without_a_hook_that_works_the_paused_cluster_is_used_and_no_older_dump(
     books: Books, tmp_path: Path, broken: Break
 ) -> None:
@@ -93,7 +94,7 @@ def test_without_a_hook_that_works_the_paused_cluster_is_used_and_no_older_dump(
         assert source(appliance) == "pgdata"
 
 
-@pytest.mark.parametrize("stop", [Container.stop, Container.kill])
+@pytest.mark.parametrize("stop", most_at_night([Container.stop, Container.kill], [Container.kill]))
 def test_a_container_that_does_not_run_is_restored_from_its_cluster(
     books: Books, tmp_path: Path, stop: Callable[[Container], None]
 ) -> None:

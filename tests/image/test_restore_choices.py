@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.nightly import most_at_night
 from tests.image.backup_scene import Archives, restored, source, sql_in
 from tests.image.contained import Contained
 from tests.image.engine import Engine
@@ -15,6 +16,7 @@ from tests.platform.faults import edited, refusal, variables
 
 ENGINE = "/opt/appliance/lib/python3.13/site-packages/appliance/migrations/sql/engine"
 NEWER = "CREATE TABLE appliance.made_by_newer (n integer)"
+KINDS = ("hook", "paused")
 DATABASES = "SELECT datname FROM pg_database WHERE NOT datistemplate ORDER BY datname"
 
 
@@ -47,7 +49,7 @@ def newer_image(engine: Engine) -> Iterator[str]:
     engine.client.images.remove(name)
 
 
-@pytest.mark.parametrize("kind", ["hook", "paused"])
+@pytest.mark.parametrize("kind", most_at_night(KINDS, ["hook"]))
 def test_a_newer_image_restores_the_backup_of_an_older_one_and_migrates_it(
     archives: Archives, newer_image: str, kind: str
 ) -> None:
@@ -56,7 +58,7 @@ def test_a_newer_image_restores_the_backup_of_an_older_one_and_migrates_it(
         assert appliance.sql("SELECT count(*) FROM appliance.made_by_newer") == "0"
 
 
-@pytest.mark.parametrize("kind", ["hook", "paused"])
+@pytest.mark.parametrize("kind", most_at_night(KINDS, ["hook"]))
 def test_one_database_is_restored_alone(archives: Archives, tmp_path: Path, kind: str) -> None:
     archive = edited(getattr(archives, kind), tmp_path / "edited", variables(RESTORE_DB="stock"))
     with restored(archives.platform, archive) as appliance:
@@ -65,7 +67,7 @@ def test_one_database_is_restored_alone(archives: Archives, tmp_path: Path, kind
         assert appliance.sql("SELECT count(*) FROM transactions") == "0"
 
 
-@pytest.mark.parametrize("kind", ["hook", "paused"])
+@pytest.mark.parametrize("kind", most_at_night(KINDS, ["hook"]))
 def test_a_database_that_is_not_in_the_backup_is_refused_with_the_names_of_those_that_are(
     archives: Archives, tmp_path: Path, kind: str
 ) -> None:
@@ -92,6 +94,7 @@ def test_nothing_in_the_storage_is_a_hardlink_or_belongs_to_somebody_else(
             assert (result.code, result.stdout) == (0, "")
 
 
+@pytest.mark.nightly
 def test_a_parallel_hash_join_of_a_million_rows_works_in_what_was_restored(
     from_dump: Contained,
 ) -> None:

@@ -34,6 +34,7 @@ FILL = """
 DIGEST = "SELECT count(*), sum(hashtextextended(text, n)) FROM big"
 
 
+@pytest.mark.nightly
 def test_a_large_database_is_backed_up_and_restored_in_little_memory(
     deploy: Deploy, tmp_path: Path
 ) -> None:

@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.harness.processes import Process
 from tests.harness.waiting import wait_until
 from tests.image.conftest import Deploy
-from tests.image.contained import Contained, Process, postmasters
+from tests.image.contained import Contained, postmasters
 from tests.scenarios.bookkeeper import Bookkeeper
 
 KILLED = 137

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.harness import postgres_program
 from tests.harness.appliance import ending
 from tests.harness.folders import DISK, short_folder
@@ -37,6 +39,7 @@ class InItsOwnMounts(PostgresProgram):
 
 
 @needs_namespaces
+@pytest.mark.nightly
 def test_a_parallel_hash_join_of_a_million_rows_works_though_shared_memory_is_full() -> None:
     with short_folder(DISK) as folder, ending(InItsOwnMounts(folder / "s")) as program:
         program.start().wait_until_serving().migrate()
