@@ -63,7 +63,7 @@ def run(settings: Settings, users: SystemUsers, tasks: Mapping[str, Task]) -> in
     directory = InstanceDirectory(Storage(settings.storage_dir), settings.appliance_instance or "")
     listener = channel.listen(directory.socket, users)
     drop_privileges(users.database, *needed)
-    process.end_with_parent()
+    process.end_with_parent(settings.appliance_supervisor)
     return _Agent(settings, directory, listener, tasks).run()
 
 

@@ -49,7 +49,7 @@ def run(
     tracks = load_tracks(guest.tracks(), settings.client_migrations_dir)
     drop_privileges(user, Path(sys.prefix), Path(sys.base_prefix), Path(__file__), storage.run)
     if supervised:
-        end_with_parent()
+        end_with_parent(settings.appliance_supervisor)
 
     # After the privileges are gone, and only where it is needed: this is most of the memory.
     from appliance.api import app, gunicorn_server

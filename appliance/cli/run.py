@@ -1,5 +1,6 @@
 """The run modes: everything, the API alone, the migrations alone."""
 
+import os
 import secrets
 import sys
 from dataclasses import replace
@@ -34,7 +35,9 @@ def up() -> int:
     if supervisor.in_image() and instances.was_started_before():
         # `docker restart`, or Docker's own after a crash: only a new container gets the database.
         instances.InstanceDirectory(storage, instance).note_request()
-    environment.export(replace(settings, appliance_instance=instance))
+    environment.export(
+        replace(settings, appliance_instance=instance, appliance_supervisor=os.getpid())
+    )
     environment.set_variable("APPLIANCE_PYTHON", sys.executable)
     keep_log_descriptor()
     exit_code = supervisor.run()

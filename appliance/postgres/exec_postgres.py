@@ -20,14 +20,15 @@ def start(
     resources: ResourceLimits,
     descriptor: int,
     *,
+    supervisor: int | None = None,
     locks_exclude: bool = True,
     when_prepared: Callable[[], None] = lambda: None,
     options: Mapping[str, str] = MappingProxyType({}),
 ) -> NoReturn:
     """Become Postgres on the cluster, whose lock this process holds by `descriptor`.
 
-    `options` win over whatever its configuration says. Raises StorageError, with the data
-    untouched, if the cluster must not be started.
+    It ends with process `supervisor`. `options` win over whatever its configuration says. Raises
+    StorageError, with the data untouched, if the cluster must not be started.
     """
     created = cluster.prepare(storage, users, resources, descriptor)
     if locks_exclude:
@@ -37,7 +38,7 @@ def start(
     keep_open(descriptor)
     executable = binaries.program("postgres")
     drop_privileges(users.database, storage.pgdata, executable)
-    end_with_parent()
+    end_with_parent(supervisor)
     output_to_errors()
     given = [f"-c{name}={value}" for name, value in options.items()]
     exec_program(executable, ["-D", str(storage.pgdata), *given])

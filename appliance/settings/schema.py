@@ -162,6 +162,11 @@ class Settings:
         "Name of this container among those that share the storage, new at every start.",
         internal=True,
     )
+    appliance_supervisor: int | None = _variable(
+        rules.integer(1, 2**22),
+        "Number of the process that starts this container's programs, and ends with them.",
+        internal=True,
+    )
 
 
 def variables() -> dict[str, Variable]:

@@ -4,6 +4,7 @@ Each imports only what it needs: memory is counted in megabytes here.
 """
 
 import gc
+import os
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -55,22 +56,10 @@ def _run(name: str) -> int | None:
         # It needs no other form, so it can go the short way.
         errors_to_output()
     end_with_parent()
-    if _is_orphan(configured):
+    if configured.appliance_supervisor not in (None, os.getppid()):
         write_line(name, "not started: its supervisor is gone", level="error")
         return _ORPHANED
     return _PROGRAMS[name](configured)
-
-
-def _is_orphan(configured: Settings) -> bool:
-    """Whether the supervisor died before the kernel was asked to end this program with it."""
-    from appliance.storage.instances import InstanceDirectory
-
-    instance = configured.appliance_instance
-    if not instance or configured.allow_broken_flock:
-        return False
-    directory = InstanceDirectory(Storage(configured.storage_dir), instance)
-    # Whoever removes the notes does not end the service.
-    return directory.path.exists() and not directory.is_alive()
 
 
 def _postgres(configured: Settings) -> None:
@@ -93,6 +82,7 @@ def _postgres(configured: Settings) -> None:
         users,
         resources,
         descriptor,
+        supervisor=configured.appliance_supervisor,
         locks_exclude=locks_exclude,
         when_prepared=lambda: acquisition.report(InstanceDirectory(storage, instance)),
         options=postgres_options(configured.log_format),

@@ -174,10 +174,8 @@ def fork(name: str, task: Callable[[], int]) -> int:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
-        end_with_parent()
-        # Else it died before the kernel was asked.
-        if os.getppid() == parent:
-            code = task()
+        end_with_parent(parent)
+        code = task()
     except BaseException:
         import traceback
 
@@ -221,12 +219,15 @@ def keep_open(descriptor: int) -> None:
     os.set_inheritable(descriptor, True)
 
 
-def end_with_parent() -> None:
-    """Have the kernel kill this process when the supervisor dies, as it does in a container.
+def end_with_parent(parent: int | None = None) -> None:
+    """Have the kernel kill this process when its parent dies, as it does in a container.
 
-    Call it after privileges were dropped, which clears it; exec keeps it (prctl(2)).
+    Call it after privileges were dropped, which clears it; exec keeps it (prctl(2)). If process
+    `parent` was it and died before the kernel was asked, this one is killed at once.
     """
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if parent not in (None, os.getppid()):
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _log_end(words: Sequence[str], started: float, exit_code: int) -> None:
@@ -244,9 +245,11 @@ def _log_end(words: Sequence[str], started: float, exit_code: int) -> None:
 def _ending_with_parent(prepare: Callable[[], None]) -> Callable[[], None]:
     """For preexec_fn: it must only call the kernel, since other threads may hold locks."""
 
+    parent = os.getpid()
+
     def prepare_to_end() -> None:
         prepare()
-        end_with_parent()
+        end_with_parent(parent)
 
     return prepare_to_end
 

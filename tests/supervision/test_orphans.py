@@ -1,6 +1,7 @@
 """A supervisor that is killed takes its programs with it, whatever they were doing."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from appliance.storage import instances
 from appliance.storage.paths import Storage
 from appliance.system import system_users
 from tests.harness import locks, processes
@@ -39,11 +39,12 @@ def test_a_program_whose_supervisor_died_before_it_began_ends_at_once(
 ) -> None:
     storage = Storage(storage_folder)
     storage.prepare(system_users.detect())
-    # Nobody holds the lock of this container's folder: its supervisor is gone.
-    os.close(instances.register(storage, INSTANCE, system_users.detect().database))
+    gone = subprocess.Popen(["true"])
+    gone.wait()
     where = {
         "STORAGE_DIR": str(storage_folder),
         "APPLIANCE_INSTANCE": INSTANCE,
+        "APPLIANCE_SUPERVISOR": str(gone.pid),
         "PORT": str(free_port()),
     }
     orphan = subprocess.run(
@@ -57,3 +58,11 @@ def test_a_program_whose_supervisor_died_before_it_began_ends_at_once(
     assert "its supervisor is gone" in orphan.stdout
     assert orphan.returncode == 1
     assert not storage.pgdata.exists()
+
+
+def test_a_process_whose_parent_died_before_the_kernel_was_asked_is_killed() -> None:
+    ask = "from appliance.system import process; process.end_with_parent({}); print('it lives')"
+    for parent, code, said in ((os.getpid(), 0, "it lives"), (1, -signal.SIGKILL, "")):
+        asked = [sys.executable, "-c", ask.format(parent)]
+        ended = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=False)
+        assert (ended.returncode, ended.stdout.strip()) == (code, said)
