@@ -60,7 +60,7 @@ class Loop:
 
     def finish(self, lookup: Lookup) -> Any:
         """Go on until it is over; returns or raises what came of it."""
-        wait_until(lambda: lookup.over or self._go_on(), "the lookup is over")
+        wait_until(lambda: self._is_over(lookup), "the lookup is over")
         return lookup.result()
 
     def run(self, work: Callable[[], Any]) -> Any:
@@ -81,7 +81,8 @@ class Loop:
         self._home.switch()
         return Ready.RW
 
-    def _go_on(self) -> None:
+    def _is_over(self, lookup: Lookup) -> bool:
         for descriptor, _ in self._poll.poll(0):
             self._poll.unregister(descriptor)
             self.suspended.pop(descriptor).switch()
+        return lookup.over
