@@ -169,6 +169,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
             rest = conn.sock.send_at_once(collected)
         except OSError:
             rest, outcome = b"", False
+        # A thread waits for the client: until it takes the rest, or until it hangs up.
         if rest or not outcome:
             self._submit(conn, _send_rest, conn, rest, outcome)
         else:
@@ -227,7 +228,7 @@ class _Finished(NamedTuple):
 def _close_after(conn: ClientConnection, work: Callable[..., Any], *arguments: Any) -> Any:
     """Do the work, and close the connection if it is not kept. Runs in a thread.
 
-    That waits for the client's end, as gunicorn would do in its event loop.
+    gunicorn would wait for the client's end in its event loop, for two seconds.
     """
     kept = work(*arguments)
     if not kept:

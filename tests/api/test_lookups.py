@@ -327,3 +327,34 @@ def sockets(server: Server) -> int:
         with contextlib.suppress(FileNotFoundError):
             found += str(descriptor.readlink()).startswith("socket:")
     return found
+
+
+def test_a_stop_does_not_wait_for_ever(lone: Server, empty: Cluster, key: str) -> None:
+    with Talk(lone, key) as waiting:
+        assert waiting.ask().status == 200
+        with locked(empty) as wait_for:
+            waiting.send(waiting.request(ACCOUNTS))
+            wait_for(1)
+            lone.process.send_signal(signal.SIGTERM)
+            assert lone.process.wait(15) == 0
+        assert waiting.is_closed()
+    assert lone.process.stderr is not None
+    assert (lone.process.stderr.read(), "Traceback" in lone.log.read_text()) == ("", False)
+
+
+def test_a_lookup_that_lost_its_connection_is_answered_by_a_thread(
+    lone: Server, empty: Cluster, key: str
+) -> None:
+    with Talk(lone, key) as waiting, empty.connect("postgres") as observer:
+        assert waiting.ask().status == 200
+        with locked(empty) as wait_for:
+            waiting.send(waiting.request(ACCOUNTS), waiting.request("/api/accounts/1"))
+            wait_for(1)
+            (first,) = rows(observer, LOCKED)
+            observer.execute("SELECT pg_terminate_backend(%s)", first)
+            again = wait_until(
+                lambda: [row for row in rows(observer, LOCKED) if row != first], "it waits again"
+            )
+            assert len(again) == 1
+        assert [waiting.answer().status for _ in range(2)] == [200, 404]
+    wait_until(lambda: "held 1 request, " in lone.log.read_text(), "the hold is told")
