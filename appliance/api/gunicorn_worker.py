@@ -77,8 +77,9 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """See to what has happened, and begin the lookups that have come."""
-        super().wait_for_and_dispatch_events(timeout)
-        while self._lookups and self._running < API_CONNECTIONS:
+        super().wait_for_and_dispatch_events(0.0 if self._may_begin() else timeout)
+        # Not those that follow at once on the same connections: they could go on for ever.
+        for _ in range(min(len(self._lookups), API_CONNECTIONS - self._running)):
             _, conn = self._lookups.popleft()
             self._running += 1
             self._run(greenlet.greenlet(self._answer), conn)
@@ -108,6 +109,9 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
         finally:
             conn.sock.send_head()
 
+    def _may_begin(self) -> bool:
+        return bool(self._lookups) and self._running < API_CONNECTIONS
+
     def _await_first(self, conn: ClientConnection) -> None:
         conn.set_timeout()
         self.pending_conns.append(conn)
@@ -119,7 +123,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
 
     def _submit(self, conn: ClientConnection, work: Callable[..., Any], *arguments: Any) -> None:
         self._handed_over += 1
-        future = self.tpool.submit(work, *arguments)
+        future = self.tpool.submit(_close_after, conn, work, *arguments)
         future.add_done_callback(
             lambda done: self.method_queue.defer(self.finish_request, conn, done)
         )
@@ -165,7 +169,8 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
             rest = conn.sock.send_at_once(collected)
         except OSError:
             rest, outcome = b"", False
-        if rest:
+        # A thread waits for the client: until it takes the rest, or until it hangs up.
+        if rest or not outcome:
             self._submit(conn, _send_rest, conn, rest, outcome)
         else:
             super().finish_request(conn, _Finished(outcome))
@@ -218,6 +223,17 @@ class _Finished(NamedTuple):
 
     def result(self) -> bool:
         return self.kept
+
+
+def _close_after(conn: ClientConnection, work: Callable[..., Any], *arguments: Any) -> Any:
+    """Do the work, and close the connection if it is not kept. Runs in a thread.
+
+    gunicorn would wait for the client's end in its event loop, for two seconds.
+    """
+    kept = work(*arguments)
+    if not kept:
+        conn.close(graceful=True)
+    return kept
 
 
 def _send_rest(conn: ClientConnection, rest: bytes, kept: bool) -> bool:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -156,10 +157,16 @@ class Server:
 @pytest.fixture
 def server(empty: Cluster, tmp_path: Path) -> Iterator[Server]:
     """gunicorn with the app, as the container runs it."""
-    log = tmp_path / "log"
+    with serving(empty, tmp_path / "log", workers=2, threads=4) as running:
+        yield running
+
+
+@contextmanager
+def serving(cluster: Cluster, log: Path, workers: int, threads: int) -> Iterator[Server]:
+    """Run a server, with as many workers and threads in each."""
     with log.open("wb") as sink:
         process = subprocess.Popen(
-            [sys.executable, SERVER, empty.storage.root],
+            [sys.executable, SERVER, cluster.storage.root, str(workers), str(threads)],
             stdout=sink,
             stderr=subprocess.PIPE,
             text=True,
@@ -167,10 +174,12 @@ def server(empty: Cluster, tmp_path: Path) -> Iterator[Server]:
     assert process.stderr is not None
     announced = process.stderr.readline()
     assert announced.startswith("port "), announced + process.stderr.read()
-    yield Server(process, int(announced.split()[1]), log)
-    process.terminate()
-    process.wait(timeout=10)
-    process.stderr.close()
+    try:
+        yield Server(process, int(announced.split()[1]), log)
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+        process.stderr.close()
 
 
 @pytest.fixture

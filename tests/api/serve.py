@@ -1,4 +1,7 @@
-"""Serves the app on a free port, as the API program does; says the port on standard error."""
+"""Serves the app on a free port, as the API program does; says the port on standard error.
+
+Its arguments: the storage, and how many workers with how many threads.
+"""
 
 import sys
 from pathlib import Path
@@ -11,7 +14,7 @@ from appliance.settings import Settings
 from appliance.storage.paths import Storage
 
 
-def main(storage: Storage) -> None:
+def main(storage: Storage, workers: int, threads: int) -> None:
     settings = Settings(storage_dir=storage.root, hold_seconds=5.0)
     listener = serve.listen(0)
     sys.stderr.write(f"port {listener.getsockname()[1]}\n")
@@ -21,10 +24,10 @@ def main(storage: Storage) -> None:
     gunicorn_server.serve(
         lambda: app.create_app(settings, storage, database, gate, BOOKS),
         listener.detach(),
-        workers=2,
-        threads=4,
+        workers=workers,
+        threads=threads,
     )
 
 
 if __name__ == "__main__":
-    main(Storage(Path(sys.argv[1])))
+    main(Storage(Path(sys.argv[1])), int(sys.argv[2]), int(sys.argv[3]))

@@ -7,6 +7,8 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,8 +19,17 @@ from tests.harness.waiting import wait_until
 BODY = json.dumps({"name": "Cash", "kind": "asset", "currency": "EUR"})
 
 
-def connection(server: Server) -> http.client.HTTPConnection:
-    return http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+@contextmanager
+def connection(server: Server) -> Iterator[http.client.HTTPConnection]:
+    """A client's connection, which is closed at the end."""
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)) as client:
+        yield client
+
+
+def status(client: http.client.HTTPConnection) -> int:
+    """The status of the next answer. One that ends the connection would keep it open."""
+    with client.getresponse() as answer:
+        return answer.status
 
 
 def headers(key: str) -> dict[str, str]:
@@ -39,29 +50,29 @@ def raw(server: Server, request: bytes) -> tuple[bytes, dict[str, object]]:
 
 
 def test_a_connection_is_kept_for_many_requests(server: Server, key: str) -> None:
-    client = connection(server)
-    client.request("GET", "/up")
-    client.getresponse().read()
-    first = client.sock
-    for _ in range(3):
-        client.request("POST", "/api/accounts", "{", headers(key))
-        answer = client.getresponse()
-        assert answer.status == 400
-        answer.read()
-    assert client.sock is first
+    with connection(server) as client:
+        client.request("GET", "/up")
+        client.getresponse().read()
+        first = client.sock
+        for _ in range(3):
+            client.request("POST", "/api/accounts", "{", headers(key))
+            answer = client.getresponse()
+            assert answer.status == 400
+            answer.read()
+        assert client.sock is first
 
 
 def test_a_stop_ends_everything_in_time_with_idle_connections_open(server: Server) -> None:
-    clients = [connection(server) for _ in range(4)]
-    for client in clients:
-        client.request("GET", "/health")
-        client.getresponse().read()
-    silent = socket.create_connection(("127.0.0.1", server.port))
-    started = time.monotonic()
-    server.process.send_signal(signal.SIGTERM)
-    assert server.process.wait(timeout=10) == 0
-    assert time.monotonic() - started < 4
-    silent.close()
+    with ExitStack() as clients:
+        for _ in range(4):
+            client = clients.enter_context(connection(server))
+            client.request("GET", "/health")
+            client.getresponse().read()
+        clients.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+        started = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(timeout=10) == 0
+        assert time.monotonic() - started < 4
 
 
 def test_a_request_in_flight_is_answered_during_a_stop(
@@ -70,9 +81,9 @@ def test_a_request_in_flight_is_answered_during_a_stop(
     answers: list[int] = []
 
     def post() -> None:
-        client = connection(server)
-        client.request("POST", "/api/accounts", BODY, headers(key))
-        answers.append(client.getresponse().status)
+        with connection(server) as client:
+            client.request("POST", "/api/accounts", BODY, headers(key))
+            answers.append(status(client))
 
     with empty.connect("appliance") as owner, empty.connect("postgres") as observer:
         owner.execute("BEGIN")
@@ -110,27 +121,27 @@ def test_what_is_no_request_is_answered_with_a_problem(
 
 
 def test_a_chunked_body_is_bounded_too(server: Server, key: str) -> None:
-    client = connection(server)
     pieces = (b"x" * 65536 for _ in range(20))
-    client.request("POST", "/api/accounts", pieces, headers(key), encode_chunked=True)
-    answer = client.getresponse()
-    assert answer.status == 413
-    assert answer.getheader("Content-Type") == "application/problem+json"
+    with connection(server) as client:
+        client.request("POST", "/api/accounts", pieces, headers(key), encode_chunked=True)
+        with client.getresponse() as answer:
+            assert answer.status == 413
+            assert answer.getheader("Content-Type") == "application/problem+json"
 
 
 def test_a_chunked_body_is_read(server: Server, key: str) -> None:
-    client = connection(server)
-    client.request("POST", "/api/accounts", iter([BODY.encode()]), headers(key))
-    assert client.getresponse().status == 201
+    with connection(server) as client:
+        client.request("POST", "/api/accounts", iter([BODY.encode()]), headers(key))
+        assert status(client) == 201
 
 
 def test_a_forwarded_header_changes_neither_peer_nor_path(server: Server) -> None:
-    client = connection(server)
     forged = {"X-Forwarded-For": "203.0.113.9", "SCRIPT_NAME": "/up", "PATH_INFO": "/up"}
-    client.request("GET", "/health", headers=forged)
-    answer = client.getresponse()
-    assert answer.status == 200
-    request_id = answer.getheader("X-Request-Id")
+    with connection(server) as client:
+        client.request("GET", "/health", headers=forged)
+        with client.getresponse() as answer:
+            assert answer.status == 200
+            request_id = answer.getheader("X-Request-Id")
     wait_until(
         lambda: f"request_id={request_id} client=203.0.113.9" in server.log.read_text(),
         "the log has the line",
@@ -143,9 +154,9 @@ def test_a_worker_that_was_killed_comes_back(server: Server) -> None:
         os.kill(worker, signal.SIGKILL)
     after = wait_until(lambda: workers(server) - before, "there are new workers")
     assert after.isdisjoint(before)
-    client = connection(server)
-    client.request("GET", "/health")
-    assert client.getresponse().status == 200
+    with connection(server) as client:
+        client.request("GET", "/health")
+        assert status(client) == 200
     logged = [line for line in server.log.read_text().splitlines() if "SIGKILL" in line]
     assert logged
     assert all(" api " in line for line in logged)

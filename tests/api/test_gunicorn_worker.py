@@ -27,7 +27,9 @@ def connection() -> Iterator[ClientConnection]:
         config.set(name, value)
     near, far = socket.socketpair()
     with near, far:
-        yield ClientConnection(config, near, ("127.0.0.1", 1), ("127.0.0.1", 80))
+        made = ClientConnection(config, near, ("127.0.0.1", 1), ("127.0.0.1", 80))
+        with made.sock:
+            yield made
 
 
 def test_a_connection_that_sent_nothing_is_not_kept_as_long_as_one_that_did(
