@@ -33,8 +33,8 @@ def test_nor_does_it_where_backups_are_made_restored_and_removed(
     backup_client: BackupClient, examples: int
 ) -> None:
     # The client's own limit is below the one of a 202.
-    patience = ("--request-timeout", str(ANSWER_LIMIT_S))
-    options = ("--include-path-regex", BACKUPS, *patience)
+    limit = ("--request-timeout", str(ANSWER_LIMIT_S))
+    options = ("--include-path-regex", BACKUPS, *limit)
     said = explore(backup_client.appliance.url, backup_client.key, examples, *options)
     assert "No issues found" in said, said + backup_client.appliance.log
 

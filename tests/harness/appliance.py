@@ -23,7 +23,7 @@ from appliance.postgres import config
 from appliance.settings import variables
 from appliance.storage.paths import Storage
 from appliance.web import api_keys
-from tests.harness import command, locks, processes, speed
+from tests.harness import command, locks, processes, shared_memory, speed
 from tests.harness.command import COMMAND
 from tests.harness.fast import skip_if_fast
 from tests.harness.freezing import kill_tree
@@ -218,3 +218,4 @@ def kill_all(running: Sequence[Killable]) -> None:
     for pgdata in {one.storage.pgdata for one in running}:
         for process in processes.postgres_processes(pgdata):
             processes.kill(process.pid)
+        shared_memory.remove_left(pgdata)

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.harness import shared_memory
+
 # Storages are many, and what a real disk does is asked by the tests of the image.
 MEMORY, ENOUGH_BYTES = Path("/dev/shm"), 4 << 30
 DISK = Path("/tmp")
@@ -19,6 +21,7 @@ def short_folder(parent: Path | None = None) -> Iterator[Path]:
     try:
         yield folder
     finally:
+        shared_memory.remove_left(folder)
         shutil.rmtree(folder, ignore_errors=True)
 
 
