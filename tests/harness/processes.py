@@ -102,7 +102,7 @@ def postgres_processes(pgdata: Path) -> list[Process]:
     """
     try:
         cluster = pgdata.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     # A witness asks this all the time: one look at each process, and two more at the few it seeks.
     return [
@@ -116,6 +116,15 @@ def in_container(first: int) -> list[Process]:
     numbers = [number for number in _numbers() if namespace and _namespace(number) == namespace]
     numbers.sort(key=lambda number: number != first)
     return [process for number in numbers if (process := read(number))]
+
+
+def opened(pid: int) -> list[str]:
+    """What a process has open, as the kernel names it; nothing if it is gone."""
+    folder, found = Path(f"/proc/{pid}/fd"), list[str]()
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for link in folder.iterdir():
+            found.append(str(link.readlink()))
+    return found
 
 
 def _numbers() -> list[int]:

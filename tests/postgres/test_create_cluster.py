@@ -45,9 +45,9 @@ def test_no_process_of_it_listens_on_a_network_port(running: Appliance) -> None:
     mine = processes.postgres_processes(running.storage.pgdata)
     assert len(mine) > 3
     sockets = {
-        str(link.readlink()).removeprefix("socket:[").removesuffix("]")
+        opened.removeprefix("socket:[").removesuffix("]")
         for process in mine
-        for link in Path(f"/proc/{process.pid}/fd").iterdir()
+        for opened in processes.opened(process.pid)
     }
     assert listening, "the API listens, so the table cannot be empty"
     assert not sockets & listening
