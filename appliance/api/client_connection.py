@@ -1,10 +1,9 @@
 """A client's connection as our worker keeps it."""
 
-import select
+import os
 import socket
 import time
-from contextlib import suppress
-from functools import cached_property
+from collections.abc import Callable
 from typing import Any
 
 from gunicorn.http.message import Request
@@ -16,7 +15,7 @@ from appliance.api.client_socket import ClientSocket
 # A connection that has sent nothing yet is not a kept one; gunicorn would keep it as long.
 FIRST_BYTE_TIMEOUT_S = 60.0
 # How long a thread waits for the next request on the connection of the last one.
-STAY_MS = 50
+STAY_S = 0.05
 
 _MOST_AT_ONCE = 8192
 _END_OF_HEAD = b"\r\n\r\n"
@@ -55,9 +54,9 @@ class ClientConnection(gthread.TConn):  # type: ignore[misc]  # gunicorn has no 
     def other_comes_soon(self) -> bool:
         """Wait a moment for the next request, or the client's end; no if it is a GET."""
         if not self._arrived():
-            if not self._arrivals.poll(STAY_MS):
+            self.sock.settimeout(STAY_S)
+            if not self._receive(self.sock.recv):
                 return False
-            self._receive()
         return not self._arrived().startswith(b"GET ")
 
     def whole_get(self) -> Request | None:
@@ -66,7 +65,7 @@ class ClientConnection(gthread.TConn):  # type: ignore[misc]  # gunicorn has no 
         Whoever handles the connection gets it all the same.
         """
         if _END_OF_HEAD not in self._arrived():
-            self._receive()
+            self._receive(self.sock.receive_at_once)
         arrived = self._arrived()
         if not arrived.startswith(b"GET ") or _END_OF_HEAD not in arrived:
             return None
@@ -83,17 +82,18 @@ class ClientConnection(gthread.TConn):  # type: ignore[misc]  # gunicorn has no 
         arrived: bytes = self.parser.unreader.buf.getvalue()
         return arrived
 
-    def _receive(self) -> None:
-        # An error is found again by whoever reads next.
-        with suppress(OSError):
-            self.parser.unreader.buf.seek(0, 2)
-            self.parser.unreader.buf.write(self.sock.receive_at_once(_MOST_AT_ONCE))
-
-    @cached_property
-    def _arrivals(self) -> select.poll:
-        arrivals = select.poll()
-        arrivals.register(self.sock, select.POLLIN)
-        return arrivals
+    def _receive(self, receive: Callable[[int], bytes]) -> bool:
+        """Read what comes next; no if nothing came in time."""
+        try:
+            received = receive(_MOST_AT_ONCE)
+        except TimeoutError:
+            return False
+        except OSError:
+            # Found again by whoever reads next.
+            return True
+        self.parser.unreader.buf.seek(0, os.SEEK_END)
+        self.parser.unreader.buf.write(received)
+        return True
 
 
 class _Parser(RequestParser):  # type: ignore[misc]  # gunicorn has no types

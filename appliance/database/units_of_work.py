@@ -12,12 +12,12 @@ writes takes two more than its unit (docs/decisions/0020-one-round-trip.md).
 """
 
 import os
+import random
 import threading
 import time
-import uuid
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -76,7 +76,7 @@ class _InDoubt(Exception):  # noqa: N818 - a signal between functions here, neve
     """The connection was lost during COMMIT."""
 
     session: Session
-    token: uuid.UUID
+    token: str
     result: object
 
 
@@ -190,8 +190,7 @@ class Database:
         given_up = False
         self._thread.busy = True
         try:
-            with self._turn(deadline):
-                return self._run_until(deadline, attempt)
+            return self._run_in_turn(deadline, attempt)
         except DatabaseUnavailable:
             given_up = True
             raise
@@ -199,15 +198,14 @@ class Database:
             self._thread.busy = False
             deadline.end(given_up=given_up)
 
-    @contextmanager
-    def _turn(self, deadline: Deadline) -> Iterator[None]:
+    def _run_in_turn(self, deadline: Deadline, attempt: Callable[[Connection], T]) -> T:
         if not self._turns.acquire(blocking=False):
             if self._holds.any:
                 deadline.hold()
             if not self._turns.acquire(timeout=deadline.remaining()):
                 raise DatabaseUnavailable(NOTHING_CHANGED)
         try:
-            yield
+            return self._run_until(deadline, attempt)
         finally:
             self._turns.release()
 
@@ -252,26 +250,33 @@ class Database:
 
 
 def _ask(connection: Connection, queries: Queries) -> list[Any]:
-    with _undone_if_it_fails(connection):
+    try:
         return connection.run(_BEGIN_READ_ONLY, *queries, _COMMIT)[1:-1]
+    except BaseException as error:
+        _undo_after(error, connection)
+        raise
 
 
 def _read(connection: Connection, unit: Unit[T], opening: Queries) -> T:
-    with _undone_if_it_fails(connection):
+    try:
         opened = connection.run(_BEGIN_READ_ONLY, *opening)[1:]
         result = unit(connection, *opened)
         connection.run(_COMMIT)
-        return result
+    except BaseException as error:
+        _undo_after(error, connection)
+        raise
+    return result
 
 
 def _write(
     connection: Connection, unit: Unit[T], opening: Queries, closing: Callable[[T], Queries]
 ) -> T:
-    with _undone_if_it_fails(connection):
+    try:
         session = connection.session
         opened = connection.run(_BEGIN, *opening)[1:]
         result = unit(connection, *opened)
-        token = uuid.uuid4()
+        # Not a secret, so no system call: each one lets go of the interpreter's lock.
+        token = f"{random.getrandbits(128):032x}"
         last = (*closing(result), Query(_LEAVE_TOKEN, (token,), no_answer), _COMMIT)
         try:
             connection.run(*last)
@@ -279,23 +284,21 @@ def _write(
             if is_away(error, connection):
                 raise _InDoubt(session, token, result) from error
             raise
-        return result
-
-
-@contextmanager
-def _undone_if_it_fails(connection: Connection) -> Iterator[None]:
-    """Undo what an error leaves behind; raises _Lost instead if the work is to be run again."""
-    try:
-        yield
     except _InDoubt:
         raise
     except BaseException as error:
-        away = isinstance(error, psycopg.Error) and is_away(error, connection)
-        if not away:
-            _undo(connection)
-        if away or isinstance(error, _UNDONE):
-            raise _Lost(away) from error
+        _undo_after(error, connection)
         raise
+    return result
+
+
+def _undo_after(error: BaseException, connection: Connection) -> None:
+    """Undo what an error leaves behind; raises _Lost instead if the work is to be run again."""
+    away = isinstance(error, psycopg.Error) and is_away(error, connection)
+    if not away:
+        _undo(connection)
+    if away or isinstance(error, _UNDONE):
+        raise _Lost(away) from error
 
 
 def _undo(connection: Connection) -> None:
