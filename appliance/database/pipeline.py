@@ -28,6 +28,9 @@ _FIND_SESSION = "SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND backend_start
 
 # A connection keeps as many statements parsed; those beyond are parsed each time.
 _MOST_KEPT = 200
+# libpq sends what it has at the Sync. So much a socket takes that has nothing else to send; to look
+# whether something is left would let go of the interpreter once more.
+_SENT_WITH_SYNC = 16 * 1024
 _DONE = frozenset({ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK})
 
 
@@ -96,7 +99,8 @@ class Connection(psycopg.Connection[Row]):
         for query, given in zip(queries, values, strict=True):
             self._send(query.statement, given, new)
         self.pgconn.pipeline_sync()
-        results = self._complete(_receive(self.pgconn, len(new) + len(queries) + 1))
+        sent = self._is_sent_with_sync(queries, values)
+        results = self._complete(_receive(self.pgconn, len(new) + len(queries) + 1, sent=sent))
         self.pgconn.exit_pipeline_mode()
         self._keep(new, results)
         return [
@@ -144,6 +148,14 @@ class Connection(psycopg.Connection[Row]):
         else:
             self.pgconn.send_query_prepared(name, values)
 
+    def _is_sent_with_sync(
+        self, queries: Sequence[Query[Any]], values: Iterable[Sequence[Buffer | None]]
+    ) -> bool:
+        """Whether it was so little that nothing can be left to send: names and small values."""
+        if any(query.statement not in self._kept for query in queries):
+            return False
+        return sum(len(one) for given in values for one in given if one) < _SENT_WITH_SYNC
+
     def _keep(self, new: Mapping[str, bytes], results: Sequence[PGresult]) -> None:
         for (statement, name), result in zip(new.items(), results, strict=False):
             _check(result)
@@ -165,9 +177,10 @@ class Connection(psycopg.Connection[Row]):
         return self._converter.load_rows(0, result.ntuples, tuple)
 
 
-def _receive(server: PGconn, expected: int) -> PQGen[list[PGresult]]:
+def _receive(server: PGconn, expected: int, *, sent: bool) -> PQGen[list[PGresult]]:
     """Receive as many results; raises psycopg.OperationalError if the connection is lost."""
-    yield from generators.send(server)
+    if not sent:
+        yield from generators.send(server)
     results: list[PGresult] = []
     while len(results) < expected:
         answered = yield from generators.fetch_many(server)
