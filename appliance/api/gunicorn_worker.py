@@ -1,4 +1,7 @@
-"""gunicorn's threaded worker, hardened: slow clients time out, its own errors are problems."""
+"""gunicorn's threaded worker, which answers lookups in its event loop.
+
+It is hardened, too: slow clients time out, and its own errors are problems.
+"""
 
 import logging
 import selectors
@@ -47,9 +50,7 @@ _STATUSES: tuple[tuple[type[Exception], int, str], ...] = (
 class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """Answers lookups in its event loop, and everything else in threads.
 
-    Threads that take turns with the interpreter cost more than a lookup does, and to hand a request
-    to one and back costs as much. So a thread stays with its connection for a moment, as long as
-    half of the threads are enough for all.
+    Threads that take turns with the interpreter cost more than a lookup does.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -77,14 +78,14 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """See to what has happened, and begin the lookups that have come."""
-        super().wait_for_and_dispatch_events(0.0 if self._may_begin() else timeout)
+        super().wait_for_and_dispatch_events(min(timeout, self._lookups_wait_s()))
         # Not those that follow at once on the same connections: they could go on for ever.
         for _ in range(min(len(self._lookups), API_CONNECTIONS - self._running)):
             _, conn = self._lookups.popleft()
             self._running += 1
             self._run(greenlet.greenlet(self._answer), conn)
         # None of those that run has ended for so long. A thread waits until its own deadline.
-        while self._lookups and time.monotonic() - self._lookups[0][0] > _LOOKUP_WAITS_S:
+        while self._lookups and time.monotonic() - self._lookups[0][0] >= _LOOKUP_WAITS_S:
             self._hand_over(self._lookups.popleft()[1])
 
     def finish_request(self, conn: Any, fs: Any) -> None:
@@ -93,10 +94,16 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
         super().finish_request(conn, fs)
 
     def handle(self, conn: Any) -> Any:
-        """Answer a request, and those that follow soon. Runs in a thread."""
-        event_loop.carry_on(conn.carry)
+        """Answer a request, and those that follow soon but are no GET. Runs in a thread.
+
+        To hand a request to a thread and back costs as much as to answer it. So a thread stays with
+        its connection for a moment, as long as half of the threads are enough for all.
+        """
+        event_loop.carry_over(conn.carry)
         conn.carry = None
         kept = super().handle(conn)
+        # It was meant for that request, whether or not it was taken.
+        event_loop.carry_over(None)
         while kept is True and self._may_stay() and conn.other_comes_soon():
             kept = super().handle(conn)
         return kept
@@ -109,8 +116,13 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
         finally:
             conn.sock.send_head()
 
-    def _may_begin(self) -> bool:
-        return bool(self._lookups) and self._running < API_CONNECTIONS
+    def _lookups_wait_s(self) -> float:
+        """Seconds until something is to be done about the lookups that wait."""
+        if not self._lookups:
+            return float("inf")
+        if self._running < API_CONNECTIONS:
+            return 0.0
+        return max(0.0, self._lookups[0][0] + _LOOKUP_WAITS_S - time.monotonic())
 
     def _await_first(self, conn: ClientConnection) -> None:
         conn.set_timeout()
@@ -141,10 +153,11 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
             return conn, blocked
 
     def _suspend(self, descriptor: int, wanted: Wait) -> Ready:
-        """Let the loop go on until the descriptor is ready."""
+        """Let the loop go on until the descriptor is ready; selectors know psycopg's numbers."""
         resume = partial(self._resume, greenlet.getcurrent())
         self.poller.register(descriptor, wanted, resume)
         self._loop.switch()
+        # Whichever it was: psycopg tries both, and neither waits.
         return Ready.RW
 
     def _resume(self, lookup: greenlet.greenlet, descriptor: int) -> None:
@@ -230,9 +243,12 @@ def _close_after(conn: ClientConnection, work: Callable[..., Any], *arguments: A
 
     gunicorn would wait for the client's end in its event loop, for two seconds.
     """
-    kept = work(*arguments)
-    if not kept:
-        conn.close(graceful=True)
+    kept = False
+    try:
+        kept = work(*arguments)
+    finally:
+        if not kept:
+            conn.close(graceful=True)
     return kept
 
 

@@ -33,11 +33,14 @@ class WouldBlock(BaseException):
 
 
 def enter(suspend: Suspend) -> None:
-    """From now on the greenlet that calls this is suspended by way of `suspend`."""
+    """From now on the greenlet that calls this is suspended by way of `suspend`.
+
+    A greenlet has a context of its own, which ends with it.
+    """
     _suspend.set(suspend)
 
 
-def is_here() -> bool:
+def in_loop() -> bool:
     """Whether the caller runs in the loop, and must not wait by itself."""
     return _suspend.get() is not None
 
@@ -58,8 +61,8 @@ def complete(communication: PQGen[T], descriptor: int, suspend: Suspend) -> T:
         return result
 
 
-def carry_on(carry: object) -> None:
-    """Note, in a thread, what it is to go on with."""
+def carry_over(carry: object) -> None:
+    """Note, in a thread, what it is to go on with; None if it begins anew."""
     _carried.set(carry)
 
 

@@ -124,6 +124,11 @@ class Deadline:
             cut = time.monotonic() >= self.due
             self._held_since = self._holds.begin(self._began if cut else None)
 
+    @property
+    def is_held(self) -> bool:
+        """Whether it has waited for the database."""
+        return self._held_since is not None
+
     def remaining(self) -> float:
         """Seconds that it may still wait."""
         return max(0.0, self.waits_until - time.monotonic())

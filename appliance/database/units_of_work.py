@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import errors
@@ -56,6 +56,9 @@ _LEAVE_TOKEN = """
     SELECT $1::uuid WHERE pg_current_xact_id_if_assigned() IS NOT NULL
 """  # noqa: S105 - SQL, no password
 _FIND_TOKEN = "SELECT 1 FROM appliance.commit_tokens WHERE token = $1"  # noqa: S105 - SQL, no password
+# Tokens must never repeat. A generator of our own: an app may seed the shared one.
+_tokens = random.Random()  # noqa: S311 - no secret
+os.register_at_fork(after_in_child=_tokens.seed)
 # The server has undone the work, and in another transaction it may well succeed.
 _UNDONE = (errors.SerializationFailure, errors.DeadlockDetected, OutdatedStatementError)
 
@@ -113,7 +116,7 @@ class Database:
         They are all sent before the first answer is read: the first that refuses is what is raised.
         In the event loop it waits for nothing but these answers, or raises WouldBlock.
         """
-        if event_loop.is_here():
+        if event_loop.in_loop():
             return self._ask_in_loop(queries)
         return self._run(lambda connection: _ask(connection, queries), self._deadline())
 
@@ -160,19 +163,11 @@ class Database:
         try:
             return _ask(connection, queries)
         except _Lost as lost:
-            self._leave_to_thread(lost, deadline)
+            if lost.away:
+                deadline.hold()
+            raise WouldBlock(deadline) from lost
         finally:
             self._pool.give_back(connection)
-
-    def _leave_to_thread(self, lost: _Lost, deadline: Deadline) -> NoReturn:
-        if lost.away:
-            deadline.hold()
-        try:
-            deadline.check(NOTHING_CHANGED, lost)
-        except DatabaseUnavailable:
-            deadline.end(given_up=True)
-            raise
-        raise WouldBlock(deadline) from lost
 
     def _deadline(self) -> Deadline:
         if isinstance(carried := event_loop.take_carried(), Deadline):
@@ -181,7 +176,7 @@ class Database:
         return Deadline(self._holds, self._hold_seconds, limit_s)
 
     def _run(self, attempt: Callable[[Connection], T], deadline: Deadline) -> T:
-        if event_loop.is_here():
+        if event_loop.in_loop():
             raise WouldBlock
         if getattr(self._thread, "busy", False):
             raise RuntimeError(
@@ -190,6 +185,9 @@ class Database:
         given_up = False
         self._thread.busy = True
         try:
+            # Of one that the event loop has held nothing may be left.
+            if deadline.is_held:
+                deadline.check(NOTHING_CHANGED)
             return self._run_in_turn(deadline, attempt)
         except DatabaseUnavailable:
             given_up = True
@@ -275,8 +273,8 @@ def _write(
         session = connection.session
         opened = connection.run(_BEGIN, *opening)[1:]
         result = unit(connection, *opened)
-        # Not a secret, so no system call: each one lets go of the interpreter's lock.
-        token = f"{random.getrandbits(128):032x}"
+        # Without a system call: each one lets go of the interpreter's lock.
+        token = f"{_tokens.getrandbits(128):032x}"
         last = (*closing(result), Query(_LEAVE_TOKEN, (token,), no_answer), _COMMIT)
         try:
             connection.run(*last)

@@ -201,8 +201,9 @@ def test_a_lookup_that_a_frozen_server_does_not_answer_is_given_up(
         waiting = loop.begin(lambda: database.ask(COUNTERS))
         add.backends = wait_until(lambda: backends(server, "active"), "the server works for it")
         add.freeze_backend()
-    with pytest.raises(DatabaseUnavailable) as failure:
-        loop.finish(waiting)
+    carried = loop.left_to_thread(waiting)
+    with ThreadPoolExecutor(1) as thread, pytest.raises(DatabaseUnavailable) as failure:
+        thread.submit(go_on, carried, lambda: database.ask(COUNTERS)).result()
     assert failure.value.outcome == NOTHING_CHANGED
     wait_until(lambda: told, "the hold is told")
     add.thaw_backend()
@@ -214,5 +215,5 @@ def test_a_lookup_that_a_frozen_server_does_not_answer_is_given_up(
 
 def go_on(carried: object, work: Callable[[], Any]) -> Any:
     """Do it, as the thread does that takes over from the loop."""
-    event_loop.carry_on(carried)
+    event_loop.carry_over(carried)
     return work()
