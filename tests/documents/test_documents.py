@@ -15,7 +15,7 @@ from appliance.settings import Settings
 from appliance.system.limits import MEBIBYTE, ResourceLimits
 from tests.documents import markdown, messages, shell
 from tests.documents.markdown import ROOT
-from tests.harness.appliance import Appliance
+from tests.harness.appliance import Appliance, two_free_ports
 from tests.harness.command import COMMAND
 
 DOCUMENTS = markdown.documents()
@@ -34,7 +34,10 @@ def test_the_commands_work_and_print_what_the_document_says(
 ) -> None:
     if (lacking := shell.lacking(document)) and not os.environ.get("CI"):
         pytest.skip(f"needs {' and '.join(lacking)}")
-    appliance = make_appliance().start().wait_until_up()
+    # A document starts a second one, on the next port.
+    appliance = make_appliance()
+    appliance.use_port(two_free_ports())
+    appliance.start().wait_until_up()
     printed = shell.run(document, appliance)
     for step, output in zip(shell.steps(document), printed, strict=True):
         if step.output is not None:

@@ -5,12 +5,13 @@ Two of them on one storage behave like two containers on one volume.
 
 import http.client
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -45,6 +46,19 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def two_free_ports() -> int:
+    """A port that nobody listens on, nor on the next one.
+
+    The kernel gives neither to clients (ip_local_port_range), so both stay free.
+    """
+    while True:
+        port = 20_000 + secrets.randbelow(6_000) * 2
+        with socket.socket() as probe, socket.socket() as following, suppress(OSError):
+            probe.bind(("", port))
+            following.bind(("", port + 1))
+            return port
+
+
 class Appliance:
     """One running `appliance up`. Everything it prints is kept in `lines`."""
 
@@ -52,12 +66,15 @@ class Appliance:
 
     def __init__(self, storage: Path, **variables: str) -> None:
         self.storage = Storage(storage)
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.use_port(free_port())
         self.variables = variables
         self.lines: list[str] = []
         self._process: subprocess.Popen[str] | None = None
         self._key: str | None = None
+
+    def use_port(self, port: int) -> None:
+        """Serve on this one, from the next start on."""
+        self.port, self.url = port, f"http://127.0.0.1:{port}"
 
     @property
     def environment(self) -> dict[str, str]:
