@@ -62,4 +62,6 @@ class PostmasterWatch:
 def _is_postmaster(process: Process, all_alive: list[Process]) -> bool:
     # A child that was forked just now still has its parent's command line.
     named = "/postgres -D " in process.command
-    return named and process.parent not in {p.pid for p in all_alive}
+    # So has one that was orphaned before it was killed, like all that were stopped with it.
+    dying = process.state == "T" and process.parent == 1
+    return named and not dying and process.parent not in {p.pid for p in all_alive}
