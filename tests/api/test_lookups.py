@@ -116,14 +116,21 @@ def locked(cluster: Cluster) -> Iterator[Callable[[int], None]]:
         owner.execute("COMMIT")
 
 
+@contextmanager
+def waiting_lookup(talk: Talk, cluster: Cluster) -> Iterator[None]:
+    """A lookup on this connection that waits in Postgres until the end."""
+    assert talk.ask().status == 200
+    with locked(cluster) as wait_for:
+        talk.send(talk.request(ACCOUNTS))
+        wait_for(1)
+        yield
+
+
 def test_a_lookup_that_waits_for_postgres_takes_no_thread(
     lone: Server, empty: Cluster, key: str
 ) -> None:
     with Talk(lone, key) as waiting, Talk(lone, key) as other:
-        assert waiting.ask().status == 200
-        with locked(empty) as wait_for:
-            waiting.send(waiting.request(ACCOUNTS))
-            wait_for(1)
+        with waiting_lookup(waiting, empty):
             assert other.ask("/health").status == 200
         assert waiting.answer().body == b'{"items":[],"next_cursor":null}'
 
@@ -210,10 +217,7 @@ def test_a_lookup_that_waits_during_a_stop_is_answered(
     lone: Server, empty: Cluster, key: str
 ) -> None:
     with Talk(lone, key) as waiting, Talk(lone, key) as other:
-        assert waiting.ask().status == 200
-        with locked(empty) as wait_for:
-            waiting.send(waiting.request(ACCOUNTS))
-            wait_for(1)
+        with waiting_lookup(waiting, empty):
             lone.process.send_signal(signal.SIGTERM)
             wait_until(lambda: other.ask("/health").is_the_last, "the worker stops")
         assert waiting.answer().status == 200
@@ -292,6 +296,34 @@ def test_a_lookup_may_be_the_last_of_its_connection(lone: Server, key: str) -> N
         assert (answer.status, answer.is_the_last, talk.is_closed()) == (200, True, True)
 
 
+def test_a_stop_does_not_wait_for_ever(lone: Server, empty: Cluster, key: str) -> None:
+    with Talk(lone, key) as waiting:
+        with waiting_lookup(waiting, empty):
+            lone.process.send_signal(signal.SIGTERM)
+            assert lone.process.wait(15) == 0
+        assert waiting.is_closed()
+    assert lone.process.stderr is not None
+    assert (lone.process.stderr.read(), "Traceback" in lone.log.read_text()) == ("", False)
+
+
+def test_a_lookup_that_lost_its_connection_is_answered_by_a_thread(
+    lone: Server, empty: Cluster, key: str
+) -> None:
+    with Talk(lone, key) as waiting, empty.connect("postgres") as observer:
+        assert waiting.ask().status == 200
+        with locked(empty) as wait_for:
+            waiting.send(waiting.request(ACCOUNTS), waiting.request("/api/accounts/1"))
+            wait_for(1)
+            (first,) = rows(observer, LOCKED)
+            observer.execute("SELECT pg_terminate_backend(%s)", first)
+            again = wait_until(
+                lambda: [row for row in rows(observer, LOCKED) if row != first], "it waits again"
+            )
+            assert len(again) == 1
+        assert [waiting.answer().status for _ in range(2)] == [200, 404]
+    wait_until(lambda: "held 1 request, " in lone.log.read_text(), "the hold is told")
+
+
 def make_accounts(cluster: Cluster, number: int) -> None:
     """Make accounts with long names."""
     with cluster.connect("appliance") as owner:
@@ -327,34 +359,3 @@ def sockets(server: Server) -> int:
         with contextlib.suppress(FileNotFoundError):
             found += str(descriptor.readlink()).startswith("socket:")
     return found
-
-
-def test_a_stop_does_not_wait_for_ever(lone: Server, empty: Cluster, key: str) -> None:
-    with Talk(lone, key) as waiting:
-        assert waiting.ask().status == 200
-        with locked(empty) as wait_for:
-            waiting.send(waiting.request(ACCOUNTS))
-            wait_for(1)
-            lone.process.send_signal(signal.SIGTERM)
-            assert lone.process.wait(15) == 0
-        assert waiting.is_closed()
-    assert lone.process.stderr is not None
-    assert (lone.process.stderr.read(), "Traceback" in lone.log.read_text()) == ("", False)
-
-
-def test_a_lookup_that_lost_its_connection_is_answered_by_a_thread(
-    lone: Server, empty: Cluster, key: str
-) -> None:
-    with Talk(lone, key) as waiting, empty.connect("postgres") as observer:
-        assert waiting.ask().status == 200
-        with locked(empty) as wait_for:
-            waiting.send(waiting.request(ACCOUNTS), waiting.request("/api/accounts/1"))
-            wait_for(1)
-            (first,) = rows(observer, LOCKED)
-            observer.execute("SELECT pg_terminate_backend(%s)", first)
-            again = wait_until(
-                lambda: [row for row in rows(observer, LOCKED) if row != first], "it waits again"
-            )
-            assert len(again) == 1
-        assert [waiting.answer().status for _ in range(2)] == [200, 404]
-    wait_until(lambda: "held 1 request, " in lone.log.read_text(), "the hold is told")

@@ -9,10 +9,13 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Process:
-    """One process: its number, its parent's, its state letter and its command line."""
+    """One process: its number, those of its parent, its group and its session, its state letter
+    and its command line."""
 
     pid: int
     parent: int
+    group: int
+    session: int
     state: str
     command: str
 
@@ -32,7 +35,8 @@ def read(pid: int) -> Process | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     after_name = stat.rpartition(")")[2].split()
-    return Process(pid, int(after_name[1]), after_name[0], command)
+    parent, group, session = map(int, after_name[1:4])
+    return Process(pid, parent, group, session, after_name[0], command)
 
 
 def everyone() -> list[Process]:

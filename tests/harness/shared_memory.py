@@ -17,22 +17,23 @@ _PLACES = ("postmaster.pid", "*/postmaster.pid", "*/*/postmaster.pid", "*/*/*/po
 
 def remove_left(folder: Path) -> None:
     """Remove those that belong to clusters in a folder and that no process has."""
-    unused = _unused()
+    left = unused()
     for place in _PLACES:
         for file in folder.glob(place):
-            if (segment := _segment(file)) in unused:
-                ctypes.CDLL(None).shmctl(segment[1], _IPC_RMID, None)
+            if (found := segment(file)) in left:
+                ctypes.CDLL(None).shmctl(found[1], _IPC_RMID, None)
 
 
-def _segment(file: Path) -> tuple[int, int]:
-    """The key and the number of a cluster's segment; two that none has if there is nothing."""
+def segment(file: Path) -> tuple[int, int]:
+    """The key and the number in a postmaster.pid; two that no segment has if there is none."""
     with suppress(OSError, ValueError, IndexError):
         key, number = file.read_text().splitlines()[_LINE].split()
         return int(key), int(number)
     return -1, -1
 
 
-def _unused() -> set[tuple[int, int]]:
+def unused() -> set[tuple[int, int]]:
+    """The keys and numbers of the segments that no process has."""
     rows = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
     fields = [[int(field) for field in row.split()] for row in rows]
     return {(key, number) for key, number, _, _, _, _, attached, *_ in fields if not attached}

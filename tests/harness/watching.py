@@ -47,7 +47,7 @@ class PostmasterWatch:
     def _sample(self) -> None:
         self.samples += 1
         alive = processes.postgres_processes(self._pgdata)
-        masters = [p for p in alive if _is_postmaster(p, alive)]
+        masters = [p for p in alive if is_postmaster(p)]
         self.postmasters_seen |= {p.pid for p in masters}
         strangers = [p for m in masters[:1] for p in alive if m.pid not in (p.pid, p.parent)]
         # Processes are read one after the other: it counts only if all of them are still there.
@@ -59,9 +59,12 @@ class PostmasterWatch:
         return all(suspect.pid in now for suspect in suspects)
 
 
-def _is_postmaster(process: Process, all_alive: list[Process]) -> bool:
-    # A child that was forked just now still has its parent's command line.
-    named = "/postgres -D " in process.command
-    # So has one that was orphaned before it was killed, like all that were stopped with it.
-    dying = process.state == "T" and process.parent == 1
-    return named and not dying and process.parent not in {p.pid for p in all_alive}
+def is_postmaster(process: Process) -> bool:
+    """Whether it is the postmaster that a supervisor has started, and no child of one.
+
+    supervisord gives each program a group of its own. A child that was forked just now still has
+    the command line of its postmaster, also if that one is dead; but it is in the group of that
+    one, until it makes itself the leader of a session.
+    """
+    leads_group_only = process.session != process.pid == process.group
+    return "/postgres -D " in process.command and leads_group_only

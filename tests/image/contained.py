@@ -9,6 +9,7 @@ from docker.models.containers import Container
 
 from tests.harness.processes import Process, in_container
 from tests.harness.waiting import wait_until
+from tests.harness.watching import is_postmaster
 from tests.platform import Application, Platform
 from tests.platform.containers import Executed, execute
 
@@ -112,7 +113,5 @@ def processes(container: Container) -> list[Process]:
 
 
 def postmasters(container: Container) -> list[Process]:
-    """The postmasters in a container. A fork of one has its command line for a moment."""
-    found = [entry for entry in processes(container) if entry.command.startswith(POSTMASTER)]
-    forks = {entry.pid for entry in found}
-    return [entry for entry in found if entry.parent not in forks]
+    """The postmasters in a container."""
+    return [process for process in processes(container) if is_postmaster(process)]
