@@ -34,8 +34,10 @@ class ConnectionPool:
 
         Raises DatabaseUnavailable with `outcome` after that.
         """
-        connection = self._pop_open() or self._open(deadline, outcome)
-        self._watchdog.start(connection, deadline.due)
+        connection = self.check_out_idle(deadline)
+        if connection is None:
+            connection = self._open(deadline, outcome)
+            self._watchdog.start(connection, deadline.due)
         return connection
 
     def check_out_idle(self, deadline: Deadline) -> Connection | None:

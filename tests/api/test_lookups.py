@@ -1,8 +1,6 @@
 """Lookups over real sockets: the worker's event loop answers them, and nobody waits for others."""
 
-import contextlib
 import json
-import os
 import re
 import signal
 import socket
@@ -16,6 +14,7 @@ import pytest
 
 from tests.api.conftest import Cluster, Server, rows, serving
 from tests.harness import processes
+from tests.harness.freezing import standing_still
 from tests.harness.waiting import wait_until
 
 LOCKED = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
@@ -175,7 +174,7 @@ def test_a_client_with_many_lookups_keeps_nobody_waiting(lone: Server, key: str)
     many = 800
     with Talk(lone, key) as other, Talk(lone, "no key") as greedy:
         assert (other.ask("/api/trial-balance").status, greedy.ask().status) == (200, 401)
-        with stopped(worker(lone)):
+        with standing_still(worker(lone)):
             greedy.send(greedy.request(ACCOUNTS) * many)
             other.send(other.request("/api/trial-balance"))
         assert all(greedy.answer().status == 401 for _ in range(many))
@@ -334,28 +333,12 @@ def make_accounts(cluster: Cluster, number: int) -> None:
         )
 
 
-@contextmanager
-def stopped(process: int) -> Iterator[None]:
-    """Have a process stand still meanwhile."""
-    os.kill(process, signal.SIGSTOP)
-    try:
-        wait_until(lambda: (found := processes.read(process)) and found.state == "T", "it stands")
-        yield
-    finally:
-        os.kill(process, signal.SIGCONT)
-
-
 def worker(server: Server) -> int:
     """The process id of the only worker."""
-    pid = server.process.pid
-    (found,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return int(found)
+    (found,) = processes.descendants(server.process.pid)
+    return found.pid
 
 
 def sockets(server: Server) -> int:
     """How many sockets the worker has open."""
-    found = 0
-    for descriptor in Path(f"/proc/{worker(server)}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):
-            found += str(descriptor.readlink()).startswith("socket:")
-    return found
+    return sum(opened.startswith("socket:") for opened in processes.opened(worker(server)))
